@@ -11,7 +11,8 @@ from trained_model import trained_model
 from translate import load_model
 from translate.decoding.search.config import SearchMethod
 from translate.errors import UserError
-from translate.serving.model_process import ModelProcess, ModelSettings, ProcessEndedError
+from translate.serving.child_process import ProcessEndedError
+from translate.serving.model_process import ModelProcess, ModelSettings
 from translate.serving.options import TranslationOptions
 
 LINES = ["1 2 3", "", "4 5", "7 8 9 1"]

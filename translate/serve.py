@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -52,7 +53,7 @@ class ServeConfig:
     memory        MiB of all models together; models beyond it are loaded when they are wanted, and those not used for
                   the longest time are unloaded. 0: unlimited
     preload       load models at the start
-    reload_seconds    between looks at the files of models: changed ones replace the model while it serves; 0: never
+    reload_seconds    between looks at the files of models and keys, which may be replaced while it serves; 0: never
     keys          YAML file of API keys: a list of name:, sha256:, and limits of their own
     new_key       make a key of this name, print it, append its hash to the file, and end
     require_key   refuse requests without a key
@@ -122,9 +123,11 @@ def serve(config: ServeConfig) -> None:
     uvicorn = import_extra("uvicorn", extra="serve", purpose="translate.serve")
     import_extra("fastapi", extra="serve", purpose="translate.serve")
     from translate.serving.app import make_app
+    from translate.serving.connections import TimedConnection, allow_files
     from translate.serving.request_log import RequestLog
 
     start_log()
+    allow_files(config.limits.connections)
     service = make_service(config)
     failures: list[UserError] = []
 
@@ -149,6 +152,8 @@ def serve(config: ServeConfig) -> None:
         )
         settings = uvicorn.Config(
             app,
+            http=partial(TimedConnection, seconds=config.limits.seconds),
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
@@ -215,7 +220,7 @@ def make_service(config: ServeConfig) -> Service:
     keys = read_keys(config.keys, config.limits) if config.keys else []
     return Service(
         models=Models(models, budget=config.memory << 20),
-        access=Access(keys, config.limits, require_key=config.require_key),
+        access=Access(keys, config.limits, require_key=config.require_key, file=config.keys),
         limits=config.limits,
         metrics=metrics,
         detector=detector,
@@ -223,10 +228,13 @@ def make_service(config: ServeConfig) -> Service:
 
 
 def named(paths: list[str]) -> dict[str, str]:
-    """Paths of models by the names of their folders, or by themselves where several have one name."""
-    names = [_folder_name(Path(path)) for path in paths]
-    counts = Counter(names)
-    return {name if counts[name] == 1 else path: path for name, path in zip(names, paths, strict=True)}
+    """Paths of models by the names of their folders, which clients see; the second of one name is NAME-2."""
+    found: dict[str, str] = {}
+    for path in paths:
+        name = _folder_name(Path(path))
+        numbered = (f"{name}-{number}" for number in count(2))
+        found[next(each for each in chain([name], numbered) if each not in found)] = path
+    return found
 
 
 def _folder_name(path: Path) -> str:

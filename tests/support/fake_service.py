@@ -16,10 +16,11 @@ from translate.errors import UserError
 from translate.serving.access import Access, ApiKey
 from translate.serving.app import make_app
 from translate.serving.batching import BatchQueue, Record
+from translate.serving.child_process import ProcessEndedError
 from translate.serving.config import LimitConfig
 from translate.serving.detection import LanguageDetector
 from translate.serving.metrics import Metrics
-from translate.serving.model_process import ModelSettings, ProcessEndedError
+from translate.serving.model_process import ModelSettings
 from translate.serving.models import Models
 from translate.serving.options import TranslationOptions
 from translate.serving.request_log import RequestLog

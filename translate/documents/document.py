@@ -61,6 +61,7 @@ class DocumentOptions:
     source_language, target_language   codes such as de or pt-BR; "": unknown
     overwrite      replace existing translations instead of keeping them
     source_column, target_column   of a table: a name in its header, or a number from 1; "": found by name
+    max_bytes      of a document once it is decompressed
     """
 
     name: str
@@ -69,6 +70,7 @@ class DocumentOptions:
     overwrite: bool = False
     source_column: str = ""
     target_column: str = ""
+    max_bytes: int = MAX_BYTES
 
     def require_source_language(self, found: str) -> None:
         """Raise UserError if a document names another source language than the model's."""

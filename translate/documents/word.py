@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 
-from translate.documents.document import MAX_BYTES, DocumentOptions
+from translate.documents.document import DocumentOptions
 from translate.documents.inline import Segment
 from translate.documents.xml_tree import Element, as_xml_text, lxml_etree, name_of_tag, parse_xml, write_xml
 from translate.errors import UserError, excerpt
@@ -34,7 +34,7 @@ class WordDocument:
     target_language = ""
 
     def __init__(self, content: bytes, options: DocumentOptions) -> None:
-        self._files = _read_zip(content, options.name)
+        self._files = _read_zip(content, options.name, options.max_bytes)
         self._trees = {
             info.filename: (part, parse_xml(part, f"{options.name}, {info.filename}"))
             for info, part in self._files
@@ -68,7 +68,7 @@ class WordDocument:
         return output.getvalue()
 
 
-def _read_zip(content: bytes, name: str) -> list[tuple[zipfile.ZipInfo, bytes]]:
+def _read_zip(content: bytes, name: str, max_bytes: int) -> list[tuple[zipfile.ZipInfo, bytes]]:
     """All files of an archive, in order. Raises UserError for a damaged or encrypted archive, or a zip bomb."""
     if content.startswith(b"\xd0\xcf\x11\xe0"):
         raise UserError(f"{name}: encrypted, or a DOC of before 2007; save it as DOCX without a password")
@@ -78,8 +78,8 @@ def _read_zip(content: bytes, name: str) -> list[tuple[zipfile.ZipInfo, bytes]]:
             if len({info.filename for info in infos}) < len(infos):
                 raise UserError(f"{name}: a damaged DOCX: two of its files have one name")
             # zipfile never reads more of a member than its declared size
-            if len(infos) > _MAX_PARTS or sum(info.file_size for info in infos) > MAX_BYTES:
-                raise UserError(f"{name}: more than {MAX_BYTES:,} bytes or {_MAX_PARTS:,} files when decompressed")
+            if len(infos) > _MAX_PARTS or sum(info.file_size for info in infos) > max_bytes:
+                raise UserError(f"{name}: more than {max_bytes:,} bytes or {_MAX_PARTS:,} files when decompressed")
             return [(info, archive.read(info)) for info in infos]
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
         if isinstance(error, UserError):

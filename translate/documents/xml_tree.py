@@ -23,7 +23,7 @@ def lxml_etree() -> Any:
 
 
 def parse_xml(content: bytes, name: str) -> Element:
-    """Parse an XML file into a tree. Raises UserError for invalid XML, and for XML that declares entities.
+    """Parse an XML file into a tree. Raises UserError for invalid XML, and for XML that declares entities; MemoryError.
 
     Nothing is loaded from a DTD or the network. Elements may be nested about 2,000 deep, the limit of libxml2.
     """
@@ -35,6 +35,8 @@ def parse_xml(content: bytes, name: str) -> Element:
     try:
         return etree.fromstring(content, parser).getroottree()
     except etree.XMLSyntaxError as error:
+        if error.code == etree.ErrorTypes.ERR_NO_MEMORY:
+            raise MemoryError from None
         raise UserError(f"{name}: not XML: {excerpt(error)}") from None
 
 

@@ -2,10 +2,11 @@
 
     app.py → page_files.py                           the page for people, in page/
            → libretranslate.py, native_api.py        requests of clients
-               → texts.py, files.py                  texts and documents, divided into jobs and joined again
+               → texts.py                            texts, divided into jobs and joined again
                  → models.py → served_model.py       the model that a request wants, loaded within a memory budget
                    → batching.py                     jobs of all requests, in batches
                      → model_process.py ⇄ worker.py  a process with one model
+               → documents.py ⇄ document_worker.py   a process with one document
 
 The service's own process imports no PyTorch.
 """

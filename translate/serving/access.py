@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import math
+import os
 import secrets
 import time
 from collections import OrderedDict
@@ -20,6 +22,7 @@ from translate.serving.config import LimitConfig
 _MOST_CLIENTS = 10_000  # whose rates are kept
 _SHA256 = 64  # hexadecimal digits
 _KEY_BYTES = 24
+logger = logging.getLogger(__name__)
 
 
 class AccessError(Exception):
@@ -86,7 +89,7 @@ def read_keys(path: str, limits: LimitConfig) -> list[ApiKey]:
 
 
 def new_key(name: str, path: str) -> str:
-    """Make a key and append its hash to a file; returns the key, which is stored nowhere."""
+    """Make a key and append its hash to a file, which only its owner may read; returns the key, stored nowhere."""
     key = secrets.token_urlsafe(_KEY_BYTES)
     file = Path(path)
     known = read_keys(path, LimitConfig()) if file.exists() and file.stat().st_size else []
@@ -94,8 +97,10 @@ def new_key(name: str, path: str) -> str:
         raise UserError(f"{path} has a key of the name {excerpt(name)} already")
     if not name or not name.replace("-", "").replace("_", "").isalnum():
         raise UserError(f"the name of a key ({excerpt(name)}) has letters, digits, - and _")
-    with file.open("a", encoding="utf-8") as stream:
-        stream.write(f"- name: {name}\n  sha256: {_digest(key)}\n")
+    start = "\n" if known and not file.read_bytes().endswith(b"\n") else ""
+    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    with open(descriptor, "a", encoding="utf-8") as stream:
+        stream.write(f"{start}- name: {name}\n  sha256: {_digest(key)}\n")
     return key
 
 
@@ -122,13 +127,30 @@ class Access:
     """Keys and rates of clients.
 
     require_key  refuse requests without a key
+    file         of the keys, which may change while the service runs; "": none
     """
 
-    def __init__(self, keys: list[ApiKey], limits: LimitConfig, *, require_key: bool = False) -> None:
+    def __init__(self, keys: list[ApiKey], limits: LimitConfig, *, require_key: bool = False, file: str = "") -> None:
         self._keys = keys
+        self._file = file
+        self._signature = _signature(file)
         self._require_key = require_key
         self._limits = limits
         self._buckets: OrderedDict[tuple[str, str], list[tuple[str, _Bucket]]] = OrderedDict()
+
+    def check_file(self) -> None:
+        """Read the file of keys again if it has changed; one that is damaged is reported, and the former keys stay."""
+        signature = _signature(self._file)
+        if signature == self._signature:
+            return
+        self._signature = signature
+        try:
+            self._keys = read_keys(self._file, self._limits)
+        except (UserError, OSError) as error:
+            logger.error("the former keys stay: %s", error)
+            return
+        self._buckets.clear()  # rates may have changed
+        logger.info("%s: %d keys", self._file, len(self._keys))
 
     @property
     def has_keys(self) -> bool:
@@ -180,6 +202,14 @@ class Access:
 def _buckets(rates: ApiKey | LimitConfig) -> list[tuple[str, _Bucket]]:
     given = {"requests": rates.requests_per_minute, "characters": rates.characters_per_minute}
     return [(what, _Bucket(per_minute)) for what, per_minute in given.items() if per_minute]
+
+
+def _signature(path: str) -> tuple[int, ...]:
+    """Identity, size and time of change of a file; () if there is none."""
+    if not path or not os.path.exists(path):
+        return ()
+    stat = os.stat(path)
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _digest(key: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
@@ -17,6 +18,7 @@ from translate.errors import UserError
 from translate.serving import libretranslate, native_api, page_files
 from translate.serving.access import AccessError, RateError
 from translate.serving.batching import OverloadedError
+from translate.serving.faults import describe_fault
 from translate.serving.guard import Guard, TooLargeError, TooSlowError
 from translate.serving.models import UnknownDirectionError
 from translate.serving.request_log import RequestLog
@@ -51,13 +53,14 @@ def make_app(
     """The application of a service.
 
     origins         of pages elsewhere whose scripts may use it (CORS)
-    reload_seconds  between looks at the files of models; 0: never
+    reload_seconds  between looks at the files of models and keys; 0: never
     preload         load models at the start, else when they are wanted
     on_failure      called if a model cannot be loaded at the start
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_exception_handler(_log_fault)
         tasks = [asyncio.create_task(_start(service, preload, on_failure))]
         if reload_seconds:
             tasks.append(asyncio.create_task(_watch(service, reload_seconds)))
@@ -70,7 +73,7 @@ def make_app(
             await asyncio.gather(*tasks, return_exceptions=True)
             await service.models.close()
 
-    app = FastAPI(title="Translation", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(title="Translation", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan)
     app.state.service, app.state.describe = service, describe
     app.include_router(libretranslate.router)
     app.include_router(native_api.router)
@@ -81,7 +84,6 @@ def make_app(
     for kind, _, _ in _STATUSES:
         app.add_exception_handler(kind, answer_error)
     app.add_exception_handler(HTTPException, answer_http_error)
-    app.add_exception_handler(Exception, answer_bug)
     if origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])
     routes = frozenset(app.openapi()["paths"])
@@ -111,6 +113,7 @@ def describe(error: Exception) -> str:
     for kind, _, words in _STATUSES:
         if isinstance(error, kind):
             return words or str(error)
+    logger.error("%s", describe_fault(error))
     return "internal error"
 
 
@@ -129,11 +132,6 @@ async def answer_http_error(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
 
 
-async def answer_bug(request: Request, error: Exception) -> JSONResponse:
-    """The answer to a request that failed for a fault of the service, which its log has."""
-    return JSONResponse({"error": describe(error)}, 500)
-
-
 async def _start(service: Service, preload: bool, on_failure: Callable[[UserError], None]) -> None:
     """Load the models; requests that arrive before wait for theirs."""
     try:
@@ -144,10 +142,18 @@ async def _start(service: Service, preload: bool, on_failure: Callable[[UserErro
         on_failure(error)
 
 
+def _log_fault(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log a fault that nothing waits for (asyncio's exception handler), without clients' texts."""
+    error = context.get("exception")
+    logger.error("%s: %s", context["message"], describe_fault(error) if error else "no exception")
+
+
 async def _watch(service: Service, seconds: float) -> None:
+    """Look at the files of keys and models from time to time."""
     while True:
         await asyncio.sleep(seconds)
         try:
+            service.access.check_file()
             await service.models.check_files()
-        except Exception:  # it must look again
-            logger.exception("the files of models could not be checked")
+        except Exception as error:  # it must look again
+            logger.error("changed files could not be checked: %s", describe_fault(error))

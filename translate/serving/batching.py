@@ -17,10 +17,10 @@ _LONGEST_RETRY = 60  # seconds
 
 
 class OverloadedError(Exception):
-    """The queue is full; retry_after: seconds after which it has probably room."""
+    """As many wait as may, sentences or others; retry_after: seconds after which there is probably room."""
 
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(f"too many sentences are waiting: try again in {retry_after} s")
+    def __init__(self, retry_after: int, *, what: str = "sentences") -> None:
+        super().__init__(f"too many {what} are waiting: try again in {retry_after} s")
         self.retry_after = retry_after
 
 

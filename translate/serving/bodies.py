@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +14,7 @@ from translate.parsing import parse_json, valid_text
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _MOST_FIELDS = 100
+_KEY = "api_key"
 Fields = TypeVar("Fields", bound=BaseModel)
 Result = TypeVar("Result")
 
@@ -21,6 +22,8 @@ Result = TypeVar("Result")
 async def read_fields(request: Request, kind: type[Fields], *, max_bytes: int) -> Fields:
     """The fields of a body, which may be JSON or a form, with those of the address. Raises UserError."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if _KEY in request.query_params:  # proxies write addresses into their logs
+        raise UserError(f"{_KEY} does not belong in the address: send it in the body, or in a header")
     fields: dict[str, Any] = dict(request.query_params)
     if content_type in _FORMS:
         form = await request.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=max_bytes)
@@ -52,7 +55,7 @@ def validated(kind: type[Fields], fields: dict[str, Any]) -> Fields:
         raise UserError(f"Invalid request: {excerpt(name)}: {first['msg']}") from None
 
 
-async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+async def while_connected(request: Request, work: Awaitable[Result]) -> Result:
     """The result of work, which is cancelled when the client leaves. Raises ClientDisconnect."""
     task = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_disconnected(request))

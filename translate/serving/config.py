@@ -16,8 +16,11 @@ class LimitConfig:
     n_best      translations of one text
     terms       of a request's terminology
     body        bytes of a request
+    bodies      bytes of all requests at a time; more are answered by status 429
     file        bytes of a document
     file_characters   of all texts of a document
+    file_memory bytes of memory of the process that reads a document
+    files       documents that are translated at a time; more are answered by status 429
     seconds     time in which a request is answered, and time in which its body must arrive
     file_seconds      time in which a document is translated
     queue       lines that may wait for a model; more are answered by status 429
@@ -30,8 +33,11 @@ class LimitConfig:
     n_best: int = 10
     terms: int = 500
     body: int = 1 << 20
+    bodies: int = 1 << 28
     file: int = 10 << 20
     file_characters: int = 500_000
+    file_memory: int = 1 << 29
+    files: int = 4
     seconds: int = 60
     file_seconds: int = 600
     queue: int = 1000

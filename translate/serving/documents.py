@@ -1,30 +1,38 @@
-"""Documents that clients send: read and written in threads, their texts translated a window at a time."""
+"""Documents that clients send: read and written apart from requests, their texts translated a window at a time.
+
+Each file is read in a process of its own (document_worker.py), since a small one may unfold to more than the memory
+holds. Pieces of HTML are short and read in linear time, so a thread is enough.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import PurePath
+from typing import Any
 
 from translate.documents import ENDINGS, read_document
 from translate.documents.document import DocumentFormat, DocumentOptions
-from translate.documents.translation import translate_segments
+from translate.documents.inline import Segment
+from translate.documents.translation import SegmentTranslation
 from translate.errors import UserError, excerpt
+from translate.serving.batching import OverloadedError
+from translate.serving.child_process import ChildProcess, ProcessEndedError
+from translate.serving.config import LimitConfig
 
-_WINDOW = 64  # texts that wait at a time: other requests get their turn between them
+_WORKER = "translate.serving.document_worker"
+_DECOMPRESSED = 10  # times limits.file
+_RETRY_AFTER = 10  # seconds, if as many documents as allowed are being translated
 _KEPT_SECONDS = 600
 _KEPT_BYTES = 1 << 28
 
 TranslateTexts = Callable[[Sequence[str]], Awaitable[list[str]]]
-
-
-class DocumentCancelledError(Exception):
-    """The request of a document has ended before its translation."""
 
 
 def format_of(name: str) -> DocumentFormat:
@@ -35,42 +43,73 @@ def format_of(name: str) -> DocumentFormat:
     return ENDINGS[ending]
 
 
-async def translate_document(
-    content: bytes, file_format: DocumentFormat, options: DocumentOptions, translate: TranslateTexts, *, characters: int
+def require_characters(segments: Sequence[Segment], most: int) -> None:
+    """Raise UserError for a document with more characters than allowed."""
+    found = sum(len(segment.text) for segment in segments)
+    if found > most:
+        raise UserError(f"{found:,} characters in the document; at most {most:,}")
+
+
+async def translate_html(text: str, options: DocumentOptions, translate: TranslateTexts, *, characters: int) -> str:
+    """A piece of HTML with its texts translated. Raises UserError for more characters than allowed."""
+    content = text.encode("utf-8-sig")  # the mark is stronger than an encoding that the text declares
+    document = await asyncio.to_thread(read_document, BytesIO(content), DocumentFormat.html, options)
+    require_characters(document.segments, characters)
+    translation = SegmentTranslation(document.segments)
+    again = await asyncio.to_thread(translation.find_damaged, await translate(translation.texts))
+    pieces = await asyncio.to_thread(translation.finish, await translate(again))
+    return (await asyncio.to_thread(document.write, pieces)).decode("utf-8-sig")
+
+
+class Documents:
+    """Translation of files, of which so many are read at a time as limits.files allows."""
+
+    def __init__(self, limits: LimitConfig) -> None:
+        self._limits = limits
+        self._running = 0
+
+    async def translate(
+        self, content: bytes, file_format: DocumentFormat, options: DocumentOptions, translate: TranslateTexts
+    ) -> bytes:
+        """A file with its texts translated.
+
+        Raises OverloadedError; UserError for a damaged file, and for one that is larger than allowed once it is read.
+        """
+        if self._running >= self._limits.files:
+            raise OverloadedError(_RETRY_AFTER, what="documents")
+        self._running += 1
+        try:
+            return await _translate(content, file_format, options, translate, self._limits)
+        finally:
+            self._running -= 1
+
+
+async def _translate(
+    content: bytes,
+    file_format: DocumentFormat,
+    options: DocumentOptions,
+    translate: TranslateTexts,
+    limits: LimitConfig,
 ) -> bytes:
-    """The document with its texts translated. Raises UserError for a damaged one, and for more characters than allowed.
-
-    translate  of texts, in the service's event loop
-    """
-    loop = asyncio.get_running_loop()
-    is_cancelled = False
-    running: list[asyncio.Task[list[str]]] = []
-
-    async def start(texts: list[str]) -> list[str]:
-        running[:] = [asyncio.ensure_future(translate(texts))]
-        return await running[0]
-
-    def translate_texts(texts: list[str]) -> list[str]:
-        found: list[str] = []
-        for first in range(0, len(texts), _WINDOW):
-            if is_cancelled:
-                raise DocumentCancelledError
-            found += asyncio.run_coroutine_threadsafe(start(texts[first : first + _WINDOW]), loop).result()
-        return found
-
-    def work() -> bytes:
-        document = read_document(BytesIO(content), file_format, options)
-        found = sum(len(segment.text) for segment in document.segments)
-        if found > characters:
-            raise UserError(f"{found:,} characters in the document; at most {characters:,}")
-        return document.write(translate_segments(document.segments, translate_texts))
-
+    message: dict[str, Any] = {
+        "content": base64.b64encode(content).decode(),
+        "format": file_format.value,
+        "options": asdict(replace(options, max_bytes=_DECOMPRESSED * limits.file)),
+        "characters": limits.file_characters,
+        "memory": limits.file_memory,
+        "seconds": limits.seconds,
+    }
+    process = await ChildProcess.start(_WORKER)
     try:
-        return await asyncio.to_thread(work)
+        while "document" not in (reply := await process.ask(message)):
+            if "error" in reply:
+                raise UserError(reply["error"])
+            message = {"translations": await translate(reply["texts"])}
+        return base64.b64decode(reply["document"])
+    except ProcessEndedError:
+        raise UserError("the document cannot be read within the memory and time of the service: divide it") from None
     finally:
-        is_cancelled = True
-        for task in running:
-            task.cancel()
+        await process.kill()
 
 
 @dataclass(frozen=True)

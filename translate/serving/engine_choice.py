@@ -44,8 +44,11 @@ def choose_engine(path: str, config: DecodingConfig) -> EngineName:
         share = float(read_json(file)["equal"])
     else:
         share = _share_of_equal(path, config)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, {"equal": share, "lines": _LINES})
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_json(file, {"equal": share, "lines": _LINES})
+        except OSError as error:  # it is compared again at the next start
+            logger.warning("%s: %s", file, error.strerror)
     is_equal = share >= _LEAST_EQUAL
     logger.info("%s: CTranslate2 translates %.0f%% of its test lines as engine=native", path, 100 * share)
     return EngineName.ctranslate2 if is_equal else EngineName.native

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from starlette.responses import JSONResponse
+
+from translate.serving.batching import OverloadedError
 from translate.serving.config import LimitConfig
+from translate.serving.faults import describe_fault
 from translate.serving.metrics import Metrics
 from translate.serving.request_log import RequestLog, RequestRecord
 
@@ -30,6 +35,8 @@ HEADERS = {
 }
 _UPLOADS = ("/translate_file",)  # which may have limits.file bytes
 _OTHER = "other"  # in metrics, whose labels no client may invent
+_RETRY_AFTER = 5  # seconds, if bodies fill the memory that they may have
+logger = logging.getLogger(__name__)
 
 
 class TooLargeError(Exception):
@@ -50,6 +57,7 @@ class Guard:
         self, app: Application, *, limits: LimitConfig, metrics: Metrics, log: RequestLog, routes: frozenset[str]
     ) -> None:
         self._app, self._limits, self._metrics, self._log, self._routes = app, limits, metrics, log, routes
+        self._bytes = 0  # of the bodies of all requests
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,11 +67,12 @@ class Guard:
         record = RequestRecord(request=secrets.token_hex(8), route=route)
         scope.setdefault("state", {})["record"] = record
         status = 499  # the client has left before it had an answer
+        is_started = False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_started
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, is_started = message["status"], True
                 given = {name for name, _ in message["headers"]}
                 ours = {**HEADERS, "x-request-id": record.request}
                 message["headers"] = [
@@ -73,11 +82,23 @@ class Guard:
             await send(message)
 
         limit = self._limits.file + self._limits.body if route in _UPLOADS else self._limits.body
+        body = _Body(receive, limit, self._limits.seconds, self._hold)
         with self._metrics.in_progress.track_inprogress():
             try:
-                await self._app(scope, _limited(receive, limit, self._limits.seconds), send_with_headers)
+                await self._app(scope, body.receive, send_with_headers)
+            except Exception as error:  # a fault of the service: its log has it, without the client's text
+                logger.error("request %s: %s", record.request, describe_fault(error))
+                if is_started:
+                    raise ConnectionAbortedError("an answer could not be finished") from None
+                await JSONResponse({"error": "internal error"}, 500)(scope, receive, send_with_headers)
             finally:
+                self._bytes -= body.received
                 self._count(record, status)
+
+    def _hold(self, size: int) -> None:
+        self._bytes += size
+        if self._bytes > self._limits.bodies:
+            raise OverloadedError(_RETRY_AFTER, what="requests")
 
     def _count(self, record: RequestRecord, status: int) -> None:
         self._metrics.requests.labels(record.route, str(status)).inc()
@@ -86,26 +107,33 @@ class Guard:
         self._log.write(record, status)
 
 
-def _limited(receive: Receive, limit: int, seconds: float) -> Receive:
-    """A receive channel whose body has at most `limit` bytes and arrives in time."""
-    received = 0
-    deadline: float | None = None
-    is_whole = False
+class _Body:
+    """The body of a request, which has at most `limit` bytes and arrives in time.
 
-    async def receive_limited() -> Message:
-        nonlocal received, deadline, is_whole
-        if is_whole:  # what follows is the end of the connection
-            return await receive()
-        deadline = deadline or asyncio.get_running_loop().time() + seconds
+    hold      called with the bytes of each part
+    received  bytes so far
+    """
+
+    def __init__(self, receive: Receive, limit: int, seconds: float, hold: Callable[[int], None]) -> None:
+        self._receive, self._limit, self._seconds, self._hold = receive, limit, seconds, hold
+        self._deadline: float | None = None
+        self._is_whole = False
+        self.received = 0
+
+    async def receive(self) -> Message:
+        """The next part, then the end of the connection. Raises TooSlowError, TooLargeError, OverloadedError."""
+        if self._is_whole:
+            return await self._receive()
+        self._deadline = self._deadline or asyncio.get_running_loop().time() + self._seconds
         try:
-            async with asyncio.timeout_at(deadline):
-                message = await receive()
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
         except TimeoutError:
             raise TooSlowError from None
-        received += len(message.get("body", b""))
-        if received > limit:
+        size = len(message.get("body", b""))
+        self.received += size
+        self._hold(size)
+        if self.received > self._limit:
             raise TooLargeError
-        is_whole = message["type"] != "http.request" or not message.get("more_body", False)
+        self._is_whole = message["type"] != "http.request" or not message.get("more_body", False)
         return message
-
-    return receive_limited

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import PurePath
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
-from starlette.responses import Response
+from starlette.responses import StreamingResponse
 
 from translate.data.formats.language_names import english_name
 from translate.documents import ENDINGS
@@ -20,6 +21,7 @@ from translate.serving.service import Service
 
 router = APIRouter()
 _LONGEST_NAME = 100
+_SLICE = 1 << 16  # bytes
 
 
 class TranslateFields(BaseModel):
@@ -84,7 +86,7 @@ async def translate_file(request: Request) -> dict[str, str]:
 
 
 @router.get("/download_file/{token}")
-async def download_file(request: Request, token: str) -> Response:
+async def download_file(request: Request, token: str) -> StreamingResponse:
     """A translated document."""
     service: Service = request.app.state.service
     found = service.downloads.get(token)
@@ -93,7 +95,14 @@ async def download_file(request: Request, token: str) -> Response:
     stem, ending = PurePath(found.name).stem, PurePath(found.name).suffix
     name = "".join(c if c.isalnum() and c.isascii() else "_" for c in stem) or "file"
     headers = {"Content-Disposition": f'attachment; filename="{name}_translated{ending.lower()}"'}
-    return Response(found.content, media_type="application/octet-stream", headers=headers)
+    headers["Content-Length"] = str(len(found.content))
+    # in slices: a client that reads slowly holds one of them, not a copy of the document
+    return StreamingResponse(_slices(found.content), media_type="application/octet-stream", headers=headers)
+
+
+async def _slices(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), _SLICE):
+        yield content[start : start + _SLICE]
 
 
 @router.post("/detect")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import struct
+import sys
 from typing import Any, BinaryIO
 
 _LENGTH = struct.Struct(">I")
@@ -17,6 +19,19 @@ def encode(message: dict[str, Any]) -> bytes:
     content = json.dumps(message).encode()
     assert len(content) <= _MAX_BYTES, "texts are limited before they are sent"
     return _LENGTH.pack(len(content)) + content
+
+
+def standard_streams() -> tuple[BinaryIO, BinaryIO]:
+    """The streams of a process for messages; what libraries print goes to standard error, not between them."""
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return sys.stdin.buffer, replies
+
+
+def write(stream: BinaryIO, message: dict[str, Any]) -> None:
+    """Send a message."""
+    stream.write(encode(message))
+    stream.flush()
 
 
 def read(stream: BinaryIO) -> dict[str, Any] | None:

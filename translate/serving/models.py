@@ -11,7 +11,7 @@ from translate.data.formats.language_names import same_language
 from translate.errors import UserError
 from translate.serving.batching import Record
 from translate.serving.options import TranslationOptions
-from translate.serving.served_model import ModelVersion, ServedModel, signature_of
+from translate.serving.served_model import ModelVersion, ServedModel, Signature, signature_of
 
 _MEMORY_OF_A_PROCESS = 300 << 20  # bytes beside the weights, before a model was ever loaded
 _COPIES_OF_WEIGHTS = 2  # while they are read
@@ -33,12 +33,13 @@ class Models:
         self._budget = budget
         self._loading = asyncio.Lock()
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._refused: dict[str, Signature] = {}  # by name of the model
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self.by_name.values())
 
-    def find(self, source: str, target: str, name: str = "") -> ServedModel:
-        """The model of a direction. Raises UnknownDirectionError.
+    def find(self, source: str, target: str, name: str = "") -> tuple[ServedModel, str, str]:
+        """The model of a direction, and the languages as the model spells them. Raises UnknownDirectionError.
 
         source  "": any
         name    of the model; "": the first that has the direction
@@ -46,8 +47,9 @@ class Models:
         if name and name not in self.by_name:
             raise UnknownDirectionError(f"there is no model {name}; models: {', '.join(self.by_name)}")
         for model in [self.by_name[name]] if name else self:
-            if any(_is_direction(found, source, target) for found in model.current.directions):
-                return model
+            for found in model.current.directions:
+                if _is_direction(found, source, target):
+                    return model, *found
         of_model = f" by {name}" if name else ""
         raise UnknownDirectionError(f"no translation from {source or 'any language'} into {target}{of_model}")
 
@@ -73,7 +75,7 @@ class Models:
         for model in self:
             path = Path(model.settings.model)
             signature = await asyncio.to_thread(signature_of, path)
-            if signature == model.current.signature:
+            if signature in (model.current.signature, self._refused.get(model.name)):
                 continue
             try:
                 version = await asyncio.to_thread(ModelVersion.read, path)
@@ -84,6 +86,7 @@ class Models:
                         await model.replace(version)
                     model.current = version
             except UserError as error:
+                self._refused[model.name] = signature  # until they change again
                 logger.error("%s: its changed files cannot be loaded, the former model stays: %s", model.name, error)
 
     async def close(self) -> None:

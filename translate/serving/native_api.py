@@ -86,7 +86,7 @@ async def stream(request: Request) -> StreamingResponse:
         parts = unchanged(fields.text)
     else:
         parts = service.stream(request, fields.text, source, fields.target, options, fields.model)
-    first = await anext(parts, None)  # errors now, while they have a status
+    first = await while_connected(request, anext(parts, None))  # errors now, while they have a status
 
     async def lines() -> AsyncIterator[str]:
         if first is not None:
@@ -97,7 +97,8 @@ async def stream(request: Request) -> StreamingResponse:
         except Exception as error:  # the status is sent: the last line tells it
             yield json.dumps({"error": request.app.state.describe(error)}) + "\n"
 
-    return StreamingResponse(lines(), media_type="application/x-ndjson", headers={"X-Source-Language": source})
+    headers = {"X-Source-Language": request.state.record.source or source}  # as the model spells it
+    return StreamingResponse(lines(), media_type="application/x-ndjson", headers=headers)
 
 
 async def unchanged(text: str) -> AsyncIterator[dict[str, Any]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,15 +15,18 @@ from typing import Any, Protocol, Self
 
 from translate.data.languages import directions_of_manifest
 from translate.decoding.segmentation import Splitting
-from translate.errors import UserError
+from translate.errors import UserError, excerpt
 from translate.model_directory import MODEL_FILES, content_hash, read_manifest
 from translate.serving.batching import BatchQueue, Job, Record
-from translate.serving.model_process import ModelProcess, ModelSettings, ProcessEndedError
+from translate.serving.child_process import ProcessEndedError
+from translate.serving.model_process import ModelProcess, ModelSettings
 from translate.serving.options import TranslationOptions
 
 _MOST_CRASHES = 3  # of a job, the second and third alone: then it is the reason
 _LONGEST_BATCH = 120.0  # seconds, after which a process counts as stuck
 _VERSION_CHARACTERS = 12  # of the SHA-256 of a model's files
+_LANGUAGE = re.compile(r"[\w-]{0,50}", re.ASCII)  # it gets into headers and documents
+Signature = tuple[tuple[Any, ...], ...]
 logger = logging.getLogger(__name__)
 
 
@@ -45,15 +50,22 @@ class ModelVersion:
     version    beginning of the SHA-256 of all files that decide translations
     """
 
-    signature: tuple[tuple[Any, ...], ...]
+    signature: Signature
     version: str
     manifest: dict[str, Any]
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The version in a folder. Raises UserError if it has no complete model."""
+        """The version in a folder. Raises UserError if it has no complete model, or its manifest is damaged."""
         signature = signature_of(path)
-        return cls(signature, content_hash(str(path))[:_VERSION_CHARACTERS], read_manifest(path))
+        try:
+            version = cls(signature, content_hash(str(path))[:_VERSION_CHARACTERS], read_manifest(path))
+        except OSError as error:
+            raise UserError(f"model={path}: {error.strerror or error}") from None
+        for language in {language for direction in version.directions for language in direction}:
+            if not _LANGUAGE.fullmatch(language):
+                raise UserError(f"model={path}: a language of its manifest, {excerpt(language)!r}, is no code")
+        return version
 
     @property
     def directions(self) -> list[tuple[str, str]]:
@@ -76,11 +88,14 @@ class ModelVersion:
         return Splitting.of_model(self.manifest)
 
 
-def signature_of(path: Path) -> tuple[tuple[Any, ...], ...]:
+def signature_of(path: Path) -> Signature:
     """Identity, size and time of change of the files of a model."""
     folders = [folder for folder in (path, path / "best") if folder.is_dir()]
     files = sorted(file for folder in folders for name in MODEL_FILES for file in folder.glob(name))
-    stats = [(str(file), file.stat()) for file in files if file.is_file()]
+    stats = []
+    for file in files:
+        with suppress(OSError):  # it may go at any moment, when another version is written
+            stats += [(str(file), file.stat())] if file.is_file() else []
     return tuple((name, stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
@@ -192,8 +207,9 @@ class ServedModel:
                     process = await self._start(self.settings)
         except UserError as error:
             logger.error("%s: %s", self.name, error)
-            self._workers.clear()  # the next request tries again
-            self.queue.fail(ModelFailedError(str(error)))
+            self._workers = [worker for worker in self._workers if worker is not asyncio.current_task()]
+            if not self._workers:  # the next request tries again
+                self.queue.fail(ModelFailedError(str(error)))
         finally:
             await process.stop()
 

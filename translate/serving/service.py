@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from translate.serving.access import Access, Client
 from translate.serving.batching import Record
 from translate.serving.config import LimitConfig
 from translate.serving.detection import Detected, LanguageDetector
-from translate.serving.documents import Downloads, translate_document
+from translate.serving.documents import Documents, Downloads, TranslateTexts, translate_html
 from translate.serving.metrics import Metrics
 from translate.serving.models import Models
 from translate.serving.options import TranslationOptions
@@ -57,6 +57,9 @@ class Service:
     detector: LanguageDetector | None
     downloads: Downloads = field(default_factory=Downloads)
     is_ready: bool = False
+
+    def __post_init__(self) -> None:
+        self._documents = Documents(self.limits)
 
     def directions(self) -> dict[str, list[str]]:
         """Source languages of all models, and the target languages of each."""
@@ -119,9 +122,8 @@ class Service:
         self, request: Request, text: str, source: str, target: str, options: TranslationOptions, name: str = ""
     ) -> AsyncIterator[dict[str, Any]]:
         """Parts of a translation as they are done (TextTranslation.stream)."""
-        async with asyncio.timeout(self.limits.seconds):
-            async for part in self.translation(request, source, target, options, name).stream(text):
-                yield part
+        async for part in self.translation(request, source, target, options, name).stream(text, self.limits.seconds):
+            yield part
 
     async def translate_markup(
         self, request: Request, texts: Sequence[str], source: str, target: str, options: TranslationOptions
@@ -132,56 +134,47 @@ class Service:
             for text in texts:
                 detected = self.detect([text])[0] if source == AUTO else None
                 language = detected.language if detected else source
-                content = await self._translate_document(
-                    request, text.encode(), DocumentFormat.html, language, target, self.limits.characters
-                )
-                done.append(Translated(content.decode(), detected=detected))
+                names, translate = self._document(request, language, target)
+                found = await translate_html(text, names, translate, characters=self.limits.characters)
+                done.append(Translated(found, detected=detected))
         return done
 
     async def translate_file(
         self, request: Request, client: Client, content: bytes, file_format: DocumentFormat, source: str, target: str
     ) -> bytes:
         """Translate a document, which is written in its own format. Raises UserError for a damaged or too large one."""
-
-        def count(characters: int) -> None:
-            request.state.record.characters += characters
-            self.access.charge(client, characters)
-
         if len(content) > self.limits.file:
             raise UserError(f"{len(content):,} bytes; at most {self.limits.file:,} in a file")
         if source == AUTO:
             source = self.detect([content.decode("utf-8", "ignore")])[0].language
-        async with asyncio.timeout(self.limits.file_seconds):
-            return await self._translate_document(
-                request, content, file_format, source, target, self.limits.file_characters, count
-            )
+        options, translate = self._document(request, source, target)
 
-    async def _translate_document(
-        self,
-        request: Request,
-        content: bytes,
-        file_format: DocumentFormat,
-        source: str,
-        target: str,
-        characters: int,
-        count: Callable[[int], None] | None = None,
-    ) -> bytes:
-        """Translate a document of at most so many characters, which are counted as they are translated."""
-        translation = self.translation(request, source, target, TranslationOptions(), "")
+        async def translate_counted(texts: Sequence[str]) -> list[str]:
+            characters = sum(map(len, texts))
+            request.state.record.characters += characters
+            self.access.charge(client, characters)
+            return await translate(texts)
+
+        async with asyncio.timeout(self.limits.file_seconds):
+            return await self._documents.translate(content, file_format, options, translate_counted)
+
+    def _document(self, request: Request, source: str, target: str) -> tuple[DocumentOptions, TranslateTexts]:
+        """Options of a document between these languages, and the translation of its texts."""
+        translation = self.translation(request, source, target, TranslationOptions())
 
         async def translate(texts: Sequence[str]) -> list[str]:
-            if count is not None:
-                count(sum(map(len, texts)))
             return [text for text, _ in await translation.translate(texts)]
 
-        options = DocumentOptions(name="the document", source_language=source, target_language=target)
-        return await translate_document(content, file_format, options, translate, characters=characters)
+        record: RequestRecord = request.state.record
+        options = DocumentOptions(name="the document", source_language=record.source, target_language=record.target)
+        return options, translate
 
     def translation(
         self, request: Request, source: str, target: str, options: TranslationOptions, name: str = ""
     ) -> TextTranslation:
         """The translation by the model of a direction, noted in the request's record. Raises UnknownDirectionError."""
-        model = self.models.find(source, target, name)
+        # the languages as the model spells them: what a client has written gets into no header, document or log
+        model, source, target = self.models.find(source, target, name)
         record: RequestRecord = request.state.record
         record.translated_by(model, source, target)
         return TextTranslation(self.models, model, for_model(options, model, target), record.request, record.add)

@@ -14,6 +14,7 @@ from translate.serving.models import Models
 from translate.serving.options import TranslationOptions
 from translate.serving.served_model import ServedModel
 
+_LONGEST = 1000  # characters of a sentence; what is longer is no sentence, and would hold up its batch
 _WHOLE = Segment([])  # of a sentence: the next one begins a word
 
 
@@ -41,6 +42,8 @@ def divide(text: str, splitting: Splitting, *, by_lines: bool, as_one: bool) -> 
     parts = []
     for number, line in enumerate(lines):
         runs = [line] if by_lines or not splitting.by_sentences else sentence_runs(line, splitting)
+        if not by_lines:
+            runs = [piece for run in runs for piece in _pieces(run)]
         parts += [Part(number, (run,)) for run in runs if run.strip()]
     return parts
 
@@ -50,6 +53,16 @@ def sentence_runs(line: str, splitting: Splitting) -> list[str]:
     sentences = split_sentences(line, splitting.language)
     size = splitting.sentences
     return ["".join(sentences[start : start + size]) for start in range(0, len(sentences), size)]
+
+
+def _pieces(run: str) -> list[str]:
+    """Parts of a text of at most _LONGEST characters, cut at its last space where there is one."""
+    pieces = []
+    while len(run) > _LONGEST:
+        end = run.rfind(" ", 0, _LONGEST) + 1 or _LONGEST
+        pieces.append(run[:end])
+        run = run[end:]
+    return [*pieces, run]
 
 
 def join(text: str, parts: Sequence[Part], translations: Sequence[Sequence[str]]) -> str:
@@ -115,8 +128,8 @@ class TextTranslation:
             results.append((translated, [record for records in found for record in records]))
         return results
 
-    async def stream(self, text: str) -> AsyncIterator[dict[str, Any]]:
-        """Parts of a text's translation as they are done, in their order.
+    async def stream(self, text: str, seconds: float) -> AsyncIterator[dict[str, Any]]:
+        """Parts of a text's translation as they are done, in their order. Raises TimeoutError after so many seconds.
 
         line, source  number of the line, and what the part is the translation of
         space         white space between this and the former part of the line
@@ -124,10 +137,13 @@ class TextTranslation:
         """
         parts = self._divide(text, by_lines=False)
         futures = await self._submit(parts)
+        deadline = asyncio.get_running_loop().time() + seconds
         former = (-1, "")  # line and translation
         try:
             for part, future in zip(parts, futures, strict=True):
-                records = await future
+                # not around the whole: each part may be awaited by another task
+                async with asyncio.timeout_at(deadline):
+                    records = await future
                 self._on_records(part.source, records)
                 for line, (source, record) in enumerate(zip(part.source, records, strict=True), start=part.line):
                     space = _space(former[1], record["text"]) if line == former[0] else ""

@@ -8,9 +8,7 @@ It ends with its standard input. Started by model_process.py.
 
 from __future__ import annotations
 
-import os
 import resource
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -31,6 +29,7 @@ from translate.monitoring.features import FeatureExtractor
 from translate.parsing import from_plain
 from translate.serving import messages
 from translate.serving.engine_choice import choose_engine
+from translate.serving.faults import log_faults_briefly
 from translate.serving.options import TranslationOptions
 from translate.serving.words import word_fields
 
@@ -139,33 +138,28 @@ def open_model(settings: Mapping[str, Any]) -> LoadedModel:
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     """Load the model that the first request names, then answer the others until the stream ends."""
 
-    def reply(message: dict[str, Any]) -> None:
-        replies.write(messages.encode(message))
-        replies.flush()
-
     first = messages.read(requests)
     if first is None:
         return
     try:
         model = open_model(first)
     except UserError as error:
-        reply({"error": str(error)})
+        messages.write(replies, {"error": str(error)})
         return
-    reply({"ready": model.describe()})
+    messages.write(replies, {"ready": model.describe()})
     while (request := messages.read(requests)) is not None:
         try:
             options = TranslationOptions.from_plain(request["options"])
-            reply({"translations": model.translate(request["lines"], options)})
+            messages.write(replies, {"translations": model.translate(request["lines"], options)})
         except UserError as error:
-            reply({"error": str(error)})
+            messages.write(replies, {"error": str(error)})
 
 
 def main() -> None:
-    # what libraries print must not come between the messages
-    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    requests, replies = messages.standard_streams()
     start_log()
-    serve(sys.stdin.buffer, replies)
+    log_faults_briefly()
+    serve(requests, replies)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import lru_cache
 
 # ISO 639-1 code: codes of ISO 639-2 and 639-3, names in English and in the language itself
 _LANGUAGES = {
@@ -99,7 +99,7 @@ _FILLERS = re.compile("texts?|sentences?|words?|phrases?|segment|string|source|s
 _AMBIGUOUS = {"id", "no"}  # as names of columns usually an identifier and a number
 
 
-@cache
+@lru_cache(10_000)  # bounded: names come from clients of the service as well
 def language_of_name(name: str) -> str:
     """ISO 639-1 code of the language in the name of a column; "" if the name has none or several.
 

@@ -1,0 +1,87 @@
+"""A service of fake models behind a real socket, for clients that speak no proper HTTP."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import uvicorn
+from fastapi import FastAPI
+
+from translate.serving.connections import TimedConnection
+
+
+@contextmanager
+def live(app: FastAPI, *, seconds: float, connections: int = 100) -> Iterator[LiveService]:
+    """Serve an application in a thread, with the settings of translate.serve."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    settings = uvicorn.Config(
+        app,
+        http=partial(TimedConnection, seconds=seconds),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=connections,
+    )
+    server = uvicorn.Server(settings)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield LiveService(listener.getsockname()[1], server)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+class LiveService:
+    """A running service, and raw connections to it."""
+
+    def __init__(self, port: int, server: uvicorn.Server) -> None:
+        self.port, self._server = port, server
+
+    @property
+    def connections(self) -> int:
+        """Number of open connections."""
+        return len(self._server.server_state.connections)
+
+    def connect(self) -> socket.socket:
+        """A connection of a client."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+    def answer(self, request: bytes) -> bytes:
+        """All that the service sends to a client that sends this, until it closes the connection."""
+        with self.connect() as connection:
+            connection.sendall(request)
+            return _rest(connection)
+
+    def seconds_until_closed(self, begin: bytes, drip: bytes, *, most: float) -> float:
+        """Time until the service closes a connection that sends a beginning, then a few bytes now and then."""
+        start = time.monotonic()
+        with self.connect() as connection:
+            connection.sendall(begin)
+            connection.settimeout(0.1)
+            while (passed := time.monotonic() - start) < most:
+                try:
+                    if not connection.recv(1 << 16):
+                        break
+                    connection.sendall(drip)
+                except TimeoutError:
+                    connection.sendall(drip)
+                except ConnectionError:
+                    break
+        return passed
+
+
+def _rest(connection: socket.socket) -> bytes:
+    found = b""
+    try:
+        while part := connection.recv(1 << 16):
+            found += part
+    except ConnectionError:  # closed with bytes unread
+        pass
+    return found
