@@ -19,6 +19,8 @@ from translate.models.layers import mask_value
 
 _QUERIES = 4  # at least: kernels for one to three rows add in another order
 _KEYS = 16  # columns of scores that one vector instruction computes; a rest of fewer has another order
+_LEAST_SCORE = -80.0  # below the highest
+_LEAST_WEIGHT = 2e-35  # just above its exponential
 
 
 def attend_batch_invariant(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
@@ -30,8 +32,10 @@ def attend_batch_invariant(query: Tensor, key: Tensor, value: Tensor, bias: Tens
     if missing := max(0, _KEYS - num_keys):
         key, value = F.pad(key, (0, 0, 0, missing)), F.pad(value, (0, 0, 0, missing))
         bias = F.pad(bias, (0, missing), value=mask_value(bias.dtype))
-    scores = _products(query * (1 / math.sqrt(query.shape[-1])), key) + bias
-    weights = scores.sub_(scores.amax(-1, keepdim=True)).exp_()  # (B, H, T, S), not normalised
+    scores = _products(query * (1 / math.sqrt(query.shape[-1])), key).add_(bias)
+    # the exponential of a mask would take ten times as long: clamp, and set to zero afterwards
+    scores = scores.sub_(scores.amax(-1, keepdim=True)).clamp_(min=_LEAST_SCORE)
+    weights = F.threshold_(scores.exp_(), _LEAST_WEIGHT, 0.0)  # (B, H, T, S), not normalised
     # in fp64 the order of a sum is lost in the rounding to fp32
     total = weights.sum(-1, keepdim=True, dtype=torch.float64).to(weights.dtype)
     return (weights @ value / total)[..., :num_queries, :]
