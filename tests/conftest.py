@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from pathlib import Path
@@ -15,6 +16,17 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 _REPOSITORY = Path(__file__).parent.parent
+
+
+def pytest_collectstart() -> None:
+    """Collect no garbage while test modules are imported: what they import stays."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what has been imported from garbage collections, each of which would look at it again."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -81,6 +81,13 @@ def test_another_search_is_of_one_call(run):
         model.translate(["1"], search=SearchConfig(beam_size=3, n_best=5))
 
 
+def test_minimum_bayes_risk_is_a_search_of_one_call_as_well(run):
+    model = load_model(run.folder)
+    [drawn] = model.translations(["1 2 3"], search=SearchConfig(method="sampling", samples=4))
+    [found] = model.translations(["1 2 3"], search=SearchConfig(method="mbr", samples=4, utility="bleu"))
+    assert found.text in dict(drawn.n_best)
+
+
 def test_given_translations_are_scored_as_the_search_scores_its_own(run):
     model = load_model(run.folder, precision="fp32")
     [translation] = model.translations(["1 2 3"], search=SearchConfig(beam_size=3))

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from constrained_text import constraints
 from ctranslate2_models import engine_of, save, score, searchable_model, small_tokenizer, some_sentences
 from translate.decoding.config import SearchConfig
 from translate.decoding.constraints.constraints import ConstrainedSentence, Constraints, Lexicon, Term
 from translate.decoding.constraints.vocabulary import Patterns, Vocabulary
 from translate.errors import UserError
+from translate.exporting.ctranslate2_constraints import RuntimeConstraints
 
 pytest.importorskip("ctranslate2", reason="the extra ctranslate2 is not installed")
 
@@ -47,3 +49,12 @@ def test_terms_are_refused(tmp_path: Path):
     constraints = Constraints(Lexicon(vocabulary, Patterns([], vocabulary)), (Term(("ein",)),))
     with pytest.raises(UserError, match=r"cannot require texts; use engine=native"):
         engine.search([ConstrainedSentence((5, 6), constraints)], SearchConfig())
+
+
+def test_marks_are_banned_behind_a_word_too():
+    lexicon = constraints(banned=[".", "haus"]).lexicon
+    pieces = [text.replace(" ", "▁") for text in lexicon.vocabulary.texts]
+    sentence = ConstrainedSentence((5, 6), Constraints(lexicon))
+    banned = {"".join(sequence) for sequence in RuntimeConstraints.of([sentence], pieces).banned}
+    assert {"▁.", ".", "▁haus"} <= banned
+    assert "haus" not in banned

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from in_process import call_here
-from small_runs import options, syllables, write_corpus
+from small_runs import syllables
+from trained_model import trained_model
 from translate.batch import pad_batch
 from translate.explain import index_page, sentence_page
 from translate.explanation import explain_pair
@@ -110,17 +110,9 @@ def test_an_ignored_source_token_is_flagged_and_markup_is_text(tokenizer):
         assert "&lt;script&gt;alert(1)&lt;/script&gt;" in written
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained")
-    result = call_here("train", *options(write_corpus(folder / "corpus"), folder / "run", run__max_steps=30))
-    assert result.returncode == 0, result.stderr.decode()
-    return folder
-
-
-def test_pages_and_pictures_are_written_for_every_readable_line(trained, tmp_path):
+def test_pages_and_pictures_are_written_for_every_readable_line(tmp_path):
     (tmp_path / "input").write_text("1 2 3\n\n4 5\n" + "6 " * 100 + "\n")
-    common = [f"model={trained / 'run'}", f"input={tmp_path / 'input'}", "threads=1"]
+    common = [f"model={trained_model()}", f"input={tmp_path / 'input'}", "threads=1"]
     result = call_here("explain", *common, f"output={tmp_path / 'pages'}")
     assert result.returncode == 0, result.stderr.decode()
     assert b"2 of 4 lines are left out" in result.stderr
@@ -133,7 +125,7 @@ def test_pages_and_pictures_are_written_for_every_readable_line(trained, tmp_pat
     assert "<p>5 4</p>" in (tmp_path / "given" / "0002.html").read_text(), result.stderr.decode()
 
 
-def test_wrong_settings_raise_user_errors(trained, tmp_path):
+def test_wrong_settings_raise_user_errors(tmp_path):
     (tmp_path / "blank").write_text("\n")
     (tmp_path / "two").write_text("1\n2\n")
     for arguments, message in (
@@ -141,6 +133,6 @@ def test_wrong_settings_raise_user_errors(trained, tmp_path):
         ([f"input={tmp_path / 'two'}", f"target={tmp_path / 'blank'}"], b"has 2 lines, but"),
         ([f"input={tmp_path / 'two'}", "engine=ctranslate2"], b"only engine=native shows its attention"),
     ):
-        result = call_here("explain", f"model={trained / 'run'}", *arguments, f"output={tmp_path / 'pages'}")
+        result = call_here("explain", f"model={trained_model()}", *arguments, f"output={tmp_path / 'pages'}")
         assert result.returncode == 1
         assert message in result.stderr

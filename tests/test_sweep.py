@@ -47,10 +47,11 @@ def test_grid_trains_every_combination_and_resumes(corpus, tmp_path):
         assert float(each["loss"]) == pytest.approx(result["validation"]["loss"], abs=1e-4)
     varied = tmp_path / "grid" / "trial-002" / "learning_rate=0.001 dropout=0"
     title, values, status = hparams_row(varied)
-    assert title == "learning_rate=0.001 dropout=0 (grid/trial-002)"
+    assert title == "002: learning_rate=0.001 dropout=0 (grid)"
     assert (values["model.dropout"], values["optimizer.learning_rate"], values["status"]) == (0.0, 0.001, "finished")
     assert status == STATUS_SUCCESS
-    shown = [info.name for info in columns(tmp_path).hparam_infos if info.differs]
+    [first] = (tmp_path / "grid" / "trial-000").glob("learning_rate=*")
+    shown = [info.name for info in columns(first).hparam_infos if info.differs]
     assert {"model.dropout", "optimizer.learning_rate", "test bleu"} < set(shown)
     assert len(shown) == 5
     results = sorted((tmp_path / "grid").glob("trial-00?/result.json"))

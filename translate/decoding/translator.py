@@ -93,7 +93,7 @@ class Translator:
         """
         search.check_model(tokenizer.target_vocab_size, engine.max_length)
         return cls(
-            MinimumBayesRisk(engine, tokenizer) if search.method is SearchMethod.mbr else engine,
+            engine,
             tokenizer,
             search,
             max_source_length=max_source_length,
@@ -124,7 +124,10 @@ class Translator:
         # 2. Search for translations of all distinct segments.
         # a dictionary, not a set: the order of sentences, and so of batches, must repeat
         sentences = list({segment.sentence: None for segments in line_segments for segment in segments})
-        search = self.engine.search if self.constraints is None else partial(self.constraints.search, self.engine)
+        # by the search of this call: from Python, each call may name another
+        is_mbr = self.search.method is SearchMethod.mbr
+        engine = MinimumBayesRisk(self.engine, self.tokenizer) if is_mbr else self.engine
+        search = engine.search if self.constraints is None else partial(self.constraints.search, engine)
         found = dict(zip(sentences, search(sentences, self.search, progress=progress), strict=True))
         # 3. Decode all hypotheses to text in one call, and join those of each line.
         tokens = [hypothesis.tokens for hypotheses in found.values() for hypothesis in hypotheses]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from translate.decoding.config import Sentence
-from translate.decoding.constraints.constraints import ConstrainedSentence
+from translate.decoding.constraints.constraints import ConstrainedSentence, Lexicon
+from translate.decoding.constraints.vocabulary import is_in_word
 from translate.errors import UserError
 
 
@@ -15,8 +16,8 @@ from translate.errors import UserError
 class RuntimeConstraints:
     """Constraints as pieces.
 
-    banned    sequences that no translation contains: each banned text in its usual segmentation. Other segmentations
-              of a text are not found, unlike with engine=native
+    banned    sequences that no translation contains: each banned text in its usual segmentations. Others of a text are
+              not found, unlike with engine=native
     prefixes  pieces that the translation of each sentence begins with; [] if there are none at all
     """
 
@@ -35,7 +36,7 @@ class RuntimeConstraints:
         prefixes = [[pieces[token] for token in (each.prefix if each else ())] for each in found]
         # banned texts are the same for all sentences, and so is the lexicon
         lexicon = next((constraints.lexicon for constraints in found if constraints), None)
-        banned = map(lexicon.vocabulary.encode, lexicon.banned.spellings()) if lexicon else []
+        banned = _segmentations(lexicon) if lexicon else []
         return cls([[pieces[token] for token in tokens] for tokens in banned], prefixes if any(prefixes) else [])
 
     @property
@@ -50,3 +51,12 @@ class RuntimeConstraints:
         if self.prefixes:
             changed["target_prefix"] = [self.prefixes[index] for index in indices]
         return changed
+
+
+def _segmentations(lexicon: Lexicon) -> Iterator[list[int]]:
+    """Tokens of each banned text after a space, and without one where it may follow a word, as a full stop does."""
+    for text in lexicon.banned.spellings():
+        tokens = lexicon.vocabulary.encode(text)
+        yield tokens
+        if not is_in_word(text[0]) and (joined := lexicon.vocabulary.without_space(tokens)) != tokens:
+            yield joined

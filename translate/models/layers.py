@@ -14,7 +14,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch._compile import _disable_dynamo
 
 _POOL_SIZE = 2**25  # mask elements
 _ALIGNMENT = 64
@@ -196,9 +195,7 @@ def dropout(x: Tensor, rate: float) -> Tensor:
     return _pooled_dropout(x, rate)
 
 
-# torch.compile would trace through the cache of the pool, and draw the pool anew for every mask. This is
-# torch.compiler.disable, which would import the compiler at once: as long as PyTorch itself takes to import.
-@_disable_dynamo
+@torch.compiler.disable  # it would trace through the cache of the pool, and draw the pool anew for every mask
 def _pooled_dropout(x: Tensor, rate: float) -> Tensor:
     return _PooledDropout.apply(x, rate)
 
