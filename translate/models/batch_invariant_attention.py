@@ -35,7 +35,7 @@ def attend_batch_invariant(query: Tensor, key: Tensor, value: Tensor, bias: Tens
     scores = _products(query * (1 / math.sqrt(query.shape[-1])), key).add_(bias)
     # the exponential of a mask would take ten times as long: clamp, and set to zero afterwards
     scores = scores.sub_(scores.amax(-1, keepdim=True)).clamp_(min=_LEAST_SCORE)
-    weights = F.threshold_(scores.exp_(), _LEAST_WEIGHT, 0.0)  # (B, H, T, S), not normalised
+    weights = torch.threshold_(scores.exp_(), _LEAST_WEIGHT, 0.0)  # (B, H, T, S), not normalised
     # in fp64 the order of a sum is lost in the rounding to fp32
     total = weights.sum(-1, keepdim=True, dtype=torch.float64).to(weights.dtype)
     return (weights @ value / total)[..., :num_queries, :]
