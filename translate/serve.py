@@ -173,9 +173,13 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that listens. Raises UserError if another program has the port, or the machine not the address."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
+        listener = socket.create_server((host, port), family=family)
     except OSError as error:
         raise UserError(f"host={host} port={port}: {error.strerror or error}") from None
+    # Connections inherit it. asyncio sets it only on sockets that it opens itself, and without it the body of an answer
+    # waits up to 40 ms for the client to acknowledge its head.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def describe(service: Service, listener: socket.socket) -> str:
