@@ -140,10 +140,13 @@ def test_terms_that_occur_are_sent_and_kept_for_their_direction(page, app):
     page.page.keyboard.press("Escape")
     assert page.page.inner_text("#terms-button") == "Terms (2)"
     page.translate("The Dog runs.")
-    used = [each.terms for process in app.state.fake.started for each in process.options if each.terms]
-    assert used[-1] == (("dog", "HUND"),)
+    english_to_german = app.state.fake.started[0]
+    assert english_to_german.options[-1].terms == (("dog", "HUND"),)
     page.select("en", "ar")
     assert page.page.inner_text("#terms-button") == "Terms"
+    page.select("auto", "de")
+    page.translate("The dog runs in the garden, and the man looks at it.")
+    assert english_to_german.options[-1].terms == (("dog", "HUND"),)
 
 
 def test_languages_are_detected_swapped_and_written_in_their_direction(page):

@@ -3,6 +3,7 @@
 import io
 import json
 
+import docx
 import pytest
 from starlette.testclient import TestClient
 
@@ -90,6 +91,18 @@ def test_a_file_is_translated_and_fetched(client):
     assert client.get("/download_file/other").status_code == 400
     program = client.post("/translate_file", files={"file": ("a.exe", b"MZ")}, data={"source": "en", "target": "de"})
     assert ".exe" in program.json()["error"]
+
+
+def test_the_language_of_a_document_is_that_of_its_texts(client):
+    """Not of its bytes: those of a Word document are compressed."""
+    text = "Das ist ein altes Haus, und dort steht ein großer Hund."
+    document, content = docx.Document(), io.BytesIO()
+    document.add_paragraph(text)
+    document.save(content)
+    files = {"file": ("a.docx", content.getvalue())}
+    sent = client.post("/translate_file", files=files, data={"source": "auto", "target": "en"})
+    fetched = client.get(sent.json()["translatedFileUrl"])
+    assert docx.Document(io.BytesIO(fetched.content)).paragraphs[0].text == text.upper()
 
 
 def test_our_interface_gives_records_and_takes_options(client):

@@ -16,7 +16,7 @@ PAGE = REPOSITORY / "translate" / "serving" / "page"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 TEXTS, GROUNDS = ("ink", "faint", "accent", "amber", "red"), ("paper", "card", "tint", "lit-part")
-MARKED = [("ink", "lit-word"), ("ink", "line"), ("ink", "alert"), ("accent", "alert"), ("on-accent", "accent")]
+MARKED = [("ink", "lit-word"), ("ink", "track"), ("ink", "alert"), ("accent", "alert"), ("on-accent", "accent")]
 
 
 @pytest.fixture

@@ -148,8 +148,6 @@ class Service:
         """Translate a document, which is written in its own format. Raises UserError for a damaged or too large one."""
         if len(content) > self.limits.file:
             raise UserError(f"{len(content):,} bytes; at most {self.limits.file:,} in a file")
-        if source == AUTO:
-            source = self.detect([content.decode("utf-8", "ignore")])[0].language
         options, translate = self._document(request, source, target)
 
         async def translate_counted(texts: Sequence[str]) -> list[str]:
@@ -162,15 +160,25 @@ class Service:
             return await self._documents.translate(content, file_format, options, translate_counted)
 
     def _document(self, request: Request, source: str, target: str) -> tuple[DocumentOptions, TranslateTexts]:
-        """Options of a document between these languages, and the translation of its texts."""
-        translation = self.translation(request, source, target, TranslationOptions())
+        """Options of a document between these languages, and the translation of its texts.
+
+        source  auto: the language of the first texts, which are known when the document has been read
+        """
+        record: RequestRecord = request.state.record
+        translation: TextTranslation | None = None
+        if source != AUTO:
+            translation = self.translation(request, source, target, TranslationOptions())
+            source, target = record.source, record.target
 
         async def translate(texts: Sequence[str]) -> list[str]:
+            nonlocal translation
+            if translation is None:
+                detected = self.detect(texts)[0].language
+                translation = self.translation(request, detected, target, TranslationOptions())
             return [text for text, _ in await translation.translate(texts)]
 
-        record: RequestRecord = request.state.record
-        options = DocumentOptions(name="the document", source_language=record.source, target_language=record.target)
-        return options, translate
+        language = "" if source == AUTO else source
+        return DocumentOptions(name="the document", source_language=language, target_language=target), translate
 
     def translation(
         self, request: Request, source: str, target: str, options: TranslationOptions, name: str = ""

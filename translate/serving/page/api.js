@@ -29,8 +29,7 @@ async function request(path, { json, form, signal } = {}) {
   try {
     response = await fetch(path, { method: body ? "POST" : "GET", headers, body, signal });
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ServiceError("The service cannot be reached.", 0);
+    throw error.name === "AbortError" ? error : new ServiceError("The service cannot be reached.", 0);
   }
   if (!response.ok) throw await failure(response);
   return response;
@@ -81,13 +80,17 @@ async function* lines(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reader.read().catch(lost);
     if (done) break;
     const found = (rest + value).split("\n");
     rest = found.pop();
     yield* found.filter(Boolean);
   }
   if (rest) yield rest;
+}
+
+function lost(error) {
+  throw error.name === "AbortError" ? error : new ServiceError("The connection was lost.", 0);
 }
 
 /** Translate a file; returns the address of the translated one, which the service keeps for some minutes. */

@@ -14,7 +14,7 @@ export function startDialogs() {
 }
 
 /** Tabs with the keys of the ARIA pattern; returns a function that chooses a tab by its number. */
-export function startTabs(tablist, onChoose) {
+export function startTabs(tablist) {
   const tabs = [...tablist.querySelectorAll("[role=tab]")];
   const choose = (index) => {
     for (const [number, tab] of tabs.entries()) {
@@ -22,7 +22,6 @@ export function startTabs(tablist, onChoose) {
       tab.tabIndex = number === index ? 0 : -1;
       document.getElementById(tab.getAttribute("aria-controls")).hidden = number !== index;
     }
-    onChoose(index);
   };
   for (const [index, tab] of tabs.entries()) {
     tab.addEventListener("click", () => choose(index));

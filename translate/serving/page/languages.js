@@ -1,6 +1,7 @@
 // Languages of the service: names, directions of writing, and which can be translated into which.
 
 const AUTO = "auto";
+const DETECT = "Detect language";
 const RIGHT_TO_LEFT = new Set(["Adlm", "Arab", "Aran", "Hebr", "Mand", "Nkoo", "Rohg", "Samr", "Syrc", "Thaa"]);
 
 /** The language tag of a model's code, such as arb_Arab; "" for none. */
@@ -50,13 +51,21 @@ export class LanguageChoice {
   fill(languages, chosen) {
     this.languages = languages;
     const names = languages.map(({ code, name }) => [code, name || code]);
-    fillSelect(this.source, [[AUTO, "Detect language"], ...names], chosen.source);
+    const detection = names.length > 1 ? [[AUTO, DETECT]] : [];
+    fillSelect(this.source, [...detection, ...names], chosen.source);
     this.#fillTargets(chosen.target);
   }
 
   /** The source language, detected or chosen; "auto" while it is not known. */
   get known() {
     return this.source.value === AUTO ? this.detected || AUTO : this.source.value;
+  }
+
+  /** The source language as far as it is known, else one that can be translated. */
+  get likely() {
+    const known = this.known;
+    const first = this.languages.find(({ targets }) => targets.includes(this.target.value));
+    return known === AUTO ? (first?.code ?? known) : known;
   }
 
   nameOf(code) {
@@ -91,9 +100,8 @@ export class LanguageChoice {
     this.swap.setAttribute("aria-disabled", String(!canSwap));
     const reason = to === AUTO ? "Swap languages: type a text first" : this.#missing(from, to);
     this.swap.title = canSwap ? "Swap languages" : reason;
-    this.source.options[0].textContent = this.detected
-      ? `${this.nameOf(this.detected)} (detected)`
-      : "Detect language";
+    const detection = [...this.source.options].find((option) => option.value === AUTO);
+    if (detection) detection.textContent = this.detected ? `${this.nameOf(this.detected)} (detected)` : DETECT;
   }
 
   #missing(from, to) {

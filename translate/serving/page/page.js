@@ -73,7 +73,7 @@ const files = new Files({
   onDrop: () => chooseTab(1),
 });
 
-const chooseTab = startTabs(document.querySelector("[role=tablist]"), () => {});
+const chooseTab = startTabs(document.querySelector("[role=tablist]"));
 
 const message = new Message({
   element: $("message"),
@@ -157,8 +157,11 @@ async function translate() {
 }
 
 function detected(language) {
+  const { direction } = terms;
   languages.setDetected(language);
   followLanguages();
+  // the request has been sent with the terms of another direction
+  if (terms.direction !== direction) schedule(0);
 }
 
 /** Show as many parts as there are, and what follows from them. */
@@ -216,7 +219,7 @@ function followLanguages() {
   setLanguage(source.copy, from);
   setLanguage(target.element, to);
   setLanguage($("other-words"), to);
-  if (to) terms.setDirection(from, to, [languages.nameOf(from), languages.nameOf(to)]);
+  if (to) terms.setDirection(languages.likely, to, [languages.nameOf(languages.likely), languages.nameOf(to)]);
 }
 
 function showError(error) {
