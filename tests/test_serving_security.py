@@ -78,6 +78,11 @@ def test_what_clients_write_as_a_language_gets_nowhere(client):
     assert streamed.headers["x-source-language"] == "en"
     html = client.post("/translate", json={"q": "<html><p>a</p></html>", "format": "html", **odd})
     assert html.json()["translatedText"] == '<html lang="de"><p>A</p></html>'
+    page = b"<html><p>This is a house, and the dog is here.</p></html>"
+    for source in ("auto", odd["source"]):
+        fields = {"source": source, "target": odd["target"]}
+        sent = client.post("/translate_file", files={"file": ("a.html", page)}, data=fields)
+        assert client.get(sent.json()["translatedFileUrl"]).content.startswith(b'<html lang="de"><p>THIS')
 
 
 def test_html_in_the_target_language_stays(client):

@@ -166,7 +166,9 @@ class Service:
         """
         record: RequestRecord = request.state.record
         translation: TextTranslation | None = None
-        if source != AUTO:
+        if source == AUTO:
+            _, _, target = self.models.find("", target)  # as a model spells it
+        else:
             translation = self.translation(request, source, target, TranslationOptions())
             source, target = record.source, record.target
 
