@@ -130,7 +130,7 @@ def test_a_name_of_the_hub_is_asked_for_there(tmp_path, monkeypatch):
         local_model("some-group/another-model")
 
 
-@pytest.mark.parametrize(("languages", "reason"), [(("en", ""), "set data.target_language"), (("en", "xx"), "no such")])
+@pytest.mark.parametrize(("languages", "reason"), [(("en", ""), "set target_language"), (("en", "xx"), "no such")])
 def test_direction_of_a_model_of_many_languages_is_asked_for(tmp_path, languages, reason):
     model = published.make_m2m100(tmp_path / "published")
     options = [f"{side}_language={language}" for side, language in zip(("source", "target"), languages, strict=True)]

@@ -19,12 +19,12 @@ from translate.device import (
     decoding_precision,
     find_gpus,
     gpu_of_process,
-    runtime_precision,
     unused_gpu,
     use_tf32,
     without_tf32,
 )
 from translate.errors import UserError
+from translate.exporting.ctranslate2_model import runtime_precision
 from translate.models import TransformerConfig
 from translate.training.config import TrainConfig
 from translate.training.parallel import decide_run, decide_training
@@ -144,8 +144,10 @@ def test_unsupported_precision_is_refused_and_emulated_precision_warned_of():
         decide(AMX, precision=Precision.fp16)
     with pytest.raises(UserError, match="int8 is for decoding"):
         decide(A100, precision=Precision.int8)
-    with pytest.raises(UserError, match="int8 is for engine=ctranslate2"):
+    with pytest.raises(UserError, match="int8: engine=native has it on a CPU alone; use device=cpu"):
         decoding_precision(Precision.int8, A100)
+    with pytest.raises(UserError, match=r"int8: .* need AVX-512 VNNI.*; use precision=auto, or engine=ctranslate2"):
+        decoding_precision(Precision.int8, AVX2)
     with pytest.raises(UserError, match="use precision=fp32"):
         decoding_precision(Precision.fp16, OLD_CPU)
     [warning] = decide(T4, precision=Precision.bf16).warnings

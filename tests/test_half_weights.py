@@ -9,7 +9,7 @@ from translate.decoding.native_engine import NativeEngine
 from translate.device import Precision, capabilities
 from translate.errors import UserError
 from translate.models import Vocabularies, build_model
-from translate.models.layers import HalfLinear, packed_as_object, packed_directly, with_half_weights
+from translate.models.quantised import HalfLinear, packed_as_object, packed_directly, with_half_weights
 from translate.models.transformer import Transformer, TransformerConfig
 
 CPU = torch.device("cpu")

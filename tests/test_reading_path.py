@@ -122,6 +122,7 @@ DECODING_ASIDE = [
     "model_directory.py",
     "models/__init__.py",
     "models/prefixes.py",
+    "models/quantised.py",
     "models/transformer_config.py",
     "opening.py",
     "output.py",
@@ -201,7 +202,7 @@ def test_a_sentence_is_followed_into_its_gradient_through_twelve_files(run):
 
 
 def test_a_whole_run_enters_few_files(run):
-    assert len(run["entered"]) <= 122
+    assert len(run["entered"]) <= 123
 
 
 def test_a_line_is_followed_into_its_translation_through_nine_files(run, folder):
@@ -211,12 +212,12 @@ def test_a_line_is_followed_into_its_translation_through_nine_files(run, folder)
     assert len(DECODING) <= 9
     assert len(DECODING + DECODING_LEAVES) <= 21
     assert set(entered) == {*DECODING, *DECODING_LEAVES, *DECODING_ASIDE}
-    assert len(entered) <= 52
+    assert len(entered) <= 53
 
 
 def test_the_house_has_few_files_and_none_is_long():
     files = sorted((REPOSITORY / "translate").rglob("*.py"))
-    assert len(files) <= 324
+    assert len(files) <= 326
     lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
     assert {name: count for name, count in lines.items() if count > 300} == {}
 

@@ -10,7 +10,7 @@ import os
 import platform
 import shutil
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -39,6 +39,7 @@ class Precision(StrEnum):
     """Type of matrix products, or of stored weights; which of them exist depends on engine and device.
 
     fp16  on a GPU half-precision arithmetic; on a CPU, for decoding, half-precision weights and fp32 arithmetic
+    int8  for decoding on a CPU, and on GPUs with CTranslate2
     """
 
     auto = "auto"
@@ -59,6 +60,7 @@ class Capabilities:
     fp16_matmul         matrix units for fp16: GPUs from Volta on
     flash_attention     PyTorch's variable-length flash attention is there
     half_weights        linear layers with fp16 weights on a CPU: needs FBGEMM, and with it x86 with AVX2
+    int8_products       exact ones on a CPU: needs FBGEMM and AVX-512 VNNI
     """
 
     on_gpu: bool
@@ -69,6 +71,7 @@ class Capabilities:
     fp16_matmul: bool = False
     flash_attention: bool = False
     half_weights: bool = False
+    int8_products: bool = False
 
     def __str__(self) -> str:
         facts = [self.name]
@@ -171,9 +174,13 @@ def capabilities(device: torch.device) -> Capabilities:
     import torch
 
     if device.type == "cpu":
-        # a private name of PyTorch, which other versions may lack
-        has_amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
-        return Capabilities(on_gpu=False, bf16_matmul=bool(has_amx and has_amx()), half_weights=_has_half_weights())
+        return Capabilities(
+            on_gpu=False,
+            bf16_matmul=_cpu_has("_is_amx_tile_supported"),
+            half_weights=_has_half_weights(),
+            # without VNNI, FBGEMM adds pairs of products in 16 bits, which overflow
+            int8_products=_has_half_weights() and _cpu_has("_is_vnni_supported"),
+        )
     properties = torch.cuda.get_device_properties(device)
     name, memory = properties.name, properties.total_memory
     if torch.version.hip is not None:  # AMD: other numbers, and the packed kernel was never tried there
@@ -189,6 +196,14 @@ def capabilities(device: torch.device) -> Capabilities:
         fp16_matmul=capability >= _VOLTA,
         flash_attention=capability >= AMPERE and torch.backends.cuda.is_flash_attention_available(),
     )
+
+
+def _cpu_has(test: str) -> bool:
+    """Result of one of PyTorch's private tests of the CPU; False if this version lacks it."""
+    import torch
+
+    function = getattr(torch.cpu, test, None)
+    return bool(function and function())
 
 
 def _has_half_weights() -> bool:
@@ -208,8 +223,15 @@ def fastest_training_precision(can: Capabilities) -> Precision:
 
 def decoding_precision(precision: Precision, can: Capabilities) -> Precision:
     """Precision in which our own engine decodes; auto is the fastest that the device has units for."""
-    if precision is Precision.int8:
-        raise UserError("precision=int8 is for engine=ctranslate2")
+    if precision is Precision.int8 and can.on_gpu:
+        raise UserError(
+            "precision=int8: engine=native has it on a CPU alone; use device=cpu, or precision=auto on the GPU"
+        )
+    if precision is Precision.int8 and not can.int8_products:
+        raise UserError(
+            "precision=int8: PyTorch has no exact products of int8 for this processor (they need AVX-512 VNNI); use "
+            "precision=auto, or engine=ctranslate2"
+        )
     if precision is Precision.fp16 and not (can.on_gpu or can.half_weights):
         raise UserError(
             "precision=fp16: PyTorch has no products with fp16 weights for this processor; use precision=fp32"
@@ -219,20 +241,6 @@ def decoding_precision(precision: Precision, can: Capabilities) -> Precision:
     if can.on_gpu:
         return fastest_training_precision(can)
     return Precision.fp16 if can.half_weights else Precision.fp32
-
-
-def runtime_precision(precision: Precision, supported: Collection[Precision], *, on_gpu: bool) -> Precision:
-    """Precision in which CTranslate2 decodes. Raises UserError for one that it would silently replace by another."""
-    if precision is Precision.auto:
-        preferred = (Precision.bf16, Precision.fp16) if on_gpu else ()
-        return next((each for each in preferred if each in supported), Precision.fp32)
-    # CTranslate2 itself would fall back without an error
-    if precision not in supported:
-        choices = ", ".join(other for other in Precision if other in supported)
-        raise UserError(
-            f"precision={precision}: CTranslate2 does not support it on this machine; it supports {choices}"
-        )
-    return precision
 
 
 def use_tf32() -> None:
@@ -289,12 +297,3 @@ def processor_name() -> str:
         return f"{names[0]}, {len(names)} cores"
     except (OSError, IndexError):
         return platform.processor()
-
-
-def available_threads() -> int:
-    """Number of threads: OMP_NUM_THREADS, or one for every core that this process may use."""
-    wished = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    if wished.isdigit() and int(wished):
-        return int(wished)
-    # containers and taskset allow fewer cores than the machine has
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -7,6 +7,7 @@ of a start.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,6 @@ from translate.decoding.translator import Translator
 from translate.device import (
     Device,
     Precision,
-    available_threads,
     capabilities,
     choose_device,
     decoding_precision,
@@ -238,7 +238,7 @@ def load_ctranslate2(paths: list[str], config: DecodingConfig) -> tuple[CTransla
     converted = converted_model(Path(paths[0]))
     engine = CTranslate2Engine(
         converted,
-        threads=config.threads or available_threads(),
+        threads=config.threads or _available_threads(),
         workers=config.workers,
         batch_tokens=config.batch_tokens,
         batch_sentences=config.batch_sentences,
@@ -259,7 +259,7 @@ def load_onnx(paths: list[str], config: DecodingConfig) -> tuple[OnnxEngine, Tok
     tune_process(config.threads)
     from translate.exporting.onnx_engine import OnnxEngine, open_onnx
 
-    model, tokenizer, manifest = open_onnx(Path(paths[0]), threads=config.threads or available_threads())
+    model, tokenizer, manifest = open_onnx(Path(paths[0]), threads=config.threads or _available_threads())
     engine = OnnxEngine(model=model, batch_tokens=config.batch_tokens, batch_sentences=config.batch_sentences)
     if config.precision not in (Precision.auto, engine.precision):
         raise UserError(f"precision={config.precision}: these graphs were exported in {engine.precision}")
@@ -282,3 +282,12 @@ def can_decode_in(precision: Precision, device: Device) -> bool:
         return False
     # a CPU without instructions for bf16 emulates it
     return precision is not Precision.bf16 or can.bf16_matmul
+
+
+def _available_threads() -> int:
+    """Number of threads: OMP_NUM_THREADS, or one for every core that this process may use."""
+    wished = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if wished.isdigit() and int(wished):
+        return int(wished)
+    # containers and taskset allow fewer cores than the machine has
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""The arithmetic of a model on its device in one precision: types of products, and copies with fp16 weights."""
+"""The arithmetic of a model on its device in one precision: types of products, and copies with fp16 or int8 weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import torch
 
 from translate.device import Precision, without_tf32
-from translate.models.layers import with_half_weights
+from translate.errors import UserError
+from translate.models.quantised import with_half_weights, with_int8_weights
 from translate.models.seq2seq import Seq2Seq
 
 _AUTOCAST = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
@@ -21,31 +22,39 @@ class Arithmetic:
     device: torch.device
     precision: Precision
     # with the versions of the weights that it was made from
-    _half_model: tuple[list[int], Seq2Seq] | None = field(default=None, init=False)
+    _copy: tuple[list[int], Seq2Seq] | None = field(default=None, init=False)
+
+    def check(self, model: Seq2Seq) -> None:
+        """Raise UserError for a model that the precision is not for."""
+        if self.precision is Precision.int8 and not model.has_int8:
+            raise UserError(
+                "precision=int8: this model is no Transformer with softmax in its attention; use fp16 or fp32"
+            )
 
     @property
     def autocast(self) -> torch.dtype | None:
         """Type of products under torch.autocast; None without it."""
-        return None if self._has_half_weights else _AUTOCAST.get(self.precision)
+        return None if self._copies_model else _AUTOCAST.get(self.precision)
 
     @property
-    def _has_half_weights(self) -> bool:
+    def _copies_model(self) -> bool:
         # but on a GPU, fp16 is a matter of weights alone
-        return self.precision is Precision.fp16 and self.device.type != "cuda"
+        return self.precision is Precision.int8 or (self.precision is Precision.fp16 and self.device.type != "cuda")
 
     def exact_products(self) -> AbstractContextManager[object]:
         """Context without TF32 where it would round the factors of products, which precision=fp32 must not."""
         return without_tf32() if self.device.type == "cuda" and self.precision is Precision.fp32 else nullcontext()
 
     def for_search(self, model: Seq2Seq) -> Seq2Seq:
-        """The model, or a copy with half weights; made again when the model has changed, as it may be in training."""
-        if not self._has_half_weights:
+        """The model, or a copy with rounded weights; made again when the model has changed, as in training."""
+        if not self._copies_model:
             return model
         versions = [parameter._version for parameter in model.parameters()]
-        if self._half_model is None or self._half_model[0] != versions:
-            self._half_model = versions, with_half_weights(model)
-        return self._half_model[1]
+        if self._copy is None or self._copy[0] != versions:
+            convert = with_int8_weights if self.precision is Precision.int8 else with_half_weights
+            self._copy = versions, convert(model)
+        return self._copy[1]
 
     def forget(self) -> None:
         """Let the next search copy the weights anew."""
-        self._half_model = None
+        self._copy = None

@@ -210,8 +210,6 @@ class DecodingConfig:
             require_at_least(name, getattr(self, name), 0)
         for name in ("threads", "workers"):
             require_threads(name, getattr(self, name))
-        if self.precision is Precision.int8 and self.engine is EngineName.native:
-            raise UserError("precision=int8 is for engine=ctranslate2")
 
     def refuse_constraints(self, instead: str) -> None:
         """Raise UserError for constraints and translation memories, where neither is used; instead: a way out."""

@@ -104,6 +104,7 @@ class NativeEngine:
         self.batch_tokens = self.batch_tokens or _BATCH_TOKENS[self.device.type]
         self.precision = decoding_precision(self.precision, capabilities(self.device))
         self._arithmetic = Arithmetic(self.device, self.precision)
+        self._arithmetic.check(self.model)
 
     @property
     def max_length(self) -> int:
@@ -143,7 +144,7 @@ class NativeEngine:
     def score(
         self, pairs: Sequence[Pair], *, details: bool = False, progress: Callable[[float], None] | None = None
     ) -> list[ForcedScore]:
-        """Score given translations; see Engine.score. On a CPU, precision=fp16 scores with fp32 weights."""
+        """Score given translations; see Engine.score. On a CPU, fp16 and int8 score with fp32 weights."""
         scores = PairScores(self.model, pairs, self.device, details=details, progress=progress)
         dtype = self._arithmetic.autocast
         autocast = torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)

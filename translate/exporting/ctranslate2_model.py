@@ -11,14 +11,14 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from translate.checksums import finding
-from translate.device import Device, Precision, gpu_of_process, runtime_precision
+from translate.device import Device, Precision, gpu_of_process
 from translate.errors import UserError
 from translate.files import sha256
 from translate.folders import building, remove_directory
@@ -175,3 +175,17 @@ def load_runtime(converted: ConvertedModel, **settings: Any) -> Any:
         return import_ctranslate2().Translator(str(converted.directory), **settings)
     except (RuntimeError, ValueError) as error:
         raise UserError(f"{converted.directory}: CTranslate2 cannot load the model: {error}") from None
+
+
+def runtime_precision(precision: Precision, supported: Collection[Precision], *, on_gpu: bool) -> Precision:
+    """Precision in which CTranslate2 decodes. Raises UserError for one that it would silently replace by another."""
+    if precision is Precision.auto:
+        preferred = (Precision.bf16, Precision.fp16) if on_gpu else ()
+        return next((each for each in preferred if each in supported), Precision.fp32)
+    # CTranslate2 itself would fall back without an error
+    if precision not in supported:
+        choices = ", ".join(other for other in Precision if other in supported)
+        raise UserError(
+            f"precision={precision}: CTranslate2 does not support it on this machine; it supports {choices}"
+        )
+    return precision

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from translate.batch import Tokens
 from translate.errors import UserError
+from translate.models.batch_invariant_attention import attend_batch_invariant
 from translate.models.kv_cache import LayerCache
-from translate.models.layers import HeadNorm, Rotation, dropout, mask_value
+from translate.models.layers import HeadNorm, Rotation, dropout, join_heads, mask_value, split_heads
 from translate.models.packed_attention import attend_packed_flash, attend_packed_reference
 from translate.models.seq2seq import ModelConfig
 
@@ -132,6 +133,7 @@ def attend(
     *,
     weighting: Weighting = Weighting.softmax,
     dropout_rate: float = 0.0,
+    batch_invariant: bool = False,
     return_weights: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
     """softmax(Q Kᵀ / √W + bias) V; the only function that chooses a kernel.
@@ -140,6 +142,7 @@ def attend(
     packed, elsewhere                  attend_packed_reference: one sentence after the other
     weights wanted, or sigmoid         attend_reference: matrix products and a softmax, as the formula says
     dropout of weights, on a CPU       attend_reference: its masks cost nothing, those of PyTorch's kernel do
+    around int8 weights                attend_batch_invariant: sums whose order does not depend on the batch
     everything else                    PyTorch's scaled_dot_product_attention
 
     query (B, H, T, W), key and value (B, H, S, W), or (N, H, W) packed; returns the heads joined, (B, T, D) or (N, D),
@@ -154,6 +157,8 @@ def attend(
     if return_weights or weighting is not Weighting.softmax or (dropout_rate and not query.is_cuda):
         heads, weights = attend_reference(query, key, value, mask.bias, weighting=weighting, dropout_rate=dropout_rate)
         return join_heads(heads), weights if return_weights else None
+    if batch_invariant:
+        return join_heads(attend_batch_invariant(query, key, value, mask.bias)), None
     bias = mask.bias.to(query.dtype)
     heads = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout_rate)
     return join_heads(heads), None
@@ -185,17 +190,6 @@ def attend_reference(
     return dropout(weights, dropout_rate) @ value, weights
 
 
-def split_heads(x: Tensor, num_heads: int) -> Tensor:
-    """(B, T, D) as (B, H, T, W), and (N, D) as (N, H, W)."""
-    heads = x.unflatten(-1, (num_heads, -1))
-    return heads.transpose(1, 2) if x.dim() == 3 else heads  # packed: as the kernel reads it
-
-
-def join_heads(heads: Tensor) -> Tensor:
-    """(B, H, T, W) as (B, T, D)."""
-    return heads.transpose(1, 2).flatten(-2)
-
-
 def make_norm(config: AttentionConfig) -> nn.Module:
     """LayerNorm (Ba et al. 2016) or RMSNorm (Zhang and Sennrich 2019)."""
     if config.norm is Norm.rms_norm:
@@ -206,10 +200,12 @@ def make_norm(config: AttentionConfig) -> nn.Module:
 class MultiHeadAttention(nn.Module):
     """Common part of self- and cross-attention: from projected queries, keys and values to the output.
 
-    prefix  of an adaptation: maps keys, values and bias to ones with further keys (translate/adaptation)
+    prefix           of an adaptation: maps keys, values and bias to ones with further keys (translate/adaptation)
+    batch_invariant  of copies with int8 weights (quantised.py)
     """
 
     prefix: nn.Module | None
+    batch_invariant: bool = False
 
     def __init__(self, config: AttentionConfig):
         super().__init__()
@@ -234,6 +230,7 @@ class MultiHeadAttention(nn.Module):
             mask,
             weighting=self.weighting,
             dropout_rate=self.dropout_rate if self.training else 0.0,
+            batch_invariant=self.batch_invariant,
             return_weights=return_weights,
         )
         # a prefix comes first; its weights are not of any token

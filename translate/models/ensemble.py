@@ -69,6 +69,7 @@ class Ensemble(Seq2Seq):
         assert len(sizes) == 1, "members share one vocabulary"
         self.members = nn.ModuleList(members)
         self.max_length = min(member.max_length for member in members)
+        self.has_int8 = all(member.has_int8 for member in members)
         self.cached_per_token = sum(member.cached_per_token for member in members)
 
     @property

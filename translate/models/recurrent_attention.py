@@ -15,7 +15,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor, nn
 
-from translate.models.attention import join_heads, split_heads
+from translate.models.layers import join_heads, split_heads
 
 
 class RecurrentAttention(StrEnum):

@@ -190,12 +190,13 @@ class Seq2Seq(nn.Module, ABC):
     A subclass builds what lies between, then calls `init_weights`, and names in `adapter_targets` the linear layers
     that end a sublayer: adapters are inserted behind them. max_length counts the tokens of a sentence, on either side,
     without BOS and EOS. cached_per_token is the number of elements that the state of a hypothesis grows by with every
-    token.
+    token. has_int8 is True where a copy with int8 weights translates alike in every batch.
     """
 
     adapter_targets: ClassVar[tuple[str, ...]]
     max_length: int
     cached_per_token: int = 0
+    has_int8: bool = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

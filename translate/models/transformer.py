@@ -138,6 +138,7 @@ class Transformer(Seq2Seq):
         self.max_positions = config.max_positions
         self.source_prefix, self.target_prefix = config.source_prefix, config.target_prefix
         _check_prefixes(config, vocabularies)
+        self.has_int8 = config.attention == "softmax"
         self.cached_per_token = 2 * config.decoder_layers * config.d_model  # keys and values
         self.encoder = Layers((EncoderLayer(config) for _ in range(config.encoder_layers)), config)
         self.decoder = Layers((DecoderLayer(config) for _ in range(config.decoder_layers)), config)

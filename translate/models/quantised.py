@@ -1,0 +1,130 @@
+"""Linear layers with fp16 or int8 weights, for decoding on a CPU, and copies of models that have them."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from translate.models.attention import MultiHeadAttention
+
+Module = TypeVar("Module", bound=nn.Module)
+_LARGEST = 127  # integer, of either sign
+_ZERO_POINT = 128  # of activations, which are unsigned where they are multiplied
+
+
+class HalfLinear(nn.Module):
+    """An nn.Linear with its weights rounded to fp16, for decoding on a CPU; without gradients, and not to be saved.
+
+    A step of a search multiplies few rows by all weights of the model, so that reading the weights dominates the time;
+    with fp32 weights the matrix library would also reorder them in every step. Half of the bytes, reordered once, are
+    read three times as fast. All arithmetic is fp32; the relative error of a weight is at most 1 / 2,048.
+    """
+
+    def __init__(self, linear: nn.Linear):
+        super().__init__()
+        pack = packed_directly if hasattr(torch, "fbgemm_linear_fp16_weight_fp32_activation") else packed_as_object
+        self.multiply = pack(linear.weight.detach(), None if linear.bias is None else linear.bias.detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.multiply(x)
+
+
+def packed_directly(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """x -> x Wᵀ + b, for any number of leading dimensions.
+
+    Deprecated since PyTorch 1.12, these functions are five times as fast for a few rows as their successors, which
+    spend 25 µs on looking up methods of the packed weights.
+    """
+    bias = weight.new_zeros(len(weight)) if bias is None else bias
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"fbgemm_\w+ is deprecated")
+        packed = torch.fbgemm_pack_gemm_matrix_fp16(weight)
+        multiply = partial(torch.fbgemm_linear_fp16_weight_fp32_activation, packed_weight=packed, bias=bias)
+        multiply(weight.new_zeros(1, weight.shape[1]))  # PyTorch warns once: now
+    return multiply
+
+
+def packed_as_object(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """Like the function above, for versions of PyTorch without those operators."""
+    packed = torch.ops.quantized.linear_prepack_fp16(weight, bias)
+    return lambda x: torch.ops.quantized.linear_dynamic_fp16(x, packed)
+
+
+class Int8Linear(nn.Module):
+    """An nn.Linear in 8-bit integers, for decoding on a CPU; without gradients, and not to be saved.
+
+    Weights have a scale s for each output channel and activations one for each row, m / 127 with m = max |x|
+    (vector-wise quantisation, Dettmers et al. 2022, section 2.2): with integers P and Q, x Wᵀ ≈ m / 127 · s · P Qᵀ.
+    Sums of integers do not depend on their order, so that a row has the same result in every batch.
+    """
+
+    def __init__(self, linear: nn.Linear):
+        super().__init__()
+        self.multiply = packed_int8(*quantised_rows(linear.weight.detach()))
+        self.bias = None if linear.bias is None else linear.bias.detach()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (…, D), fp32; returns (…, O)."""
+        largest = x.abs().amax(dim=-1, keepdim=True)
+        # 0 / 0 gives any integers, which are zeros again after the second line; a true NaN remains one
+        y = self.multiply(x / largest)
+        y *= largest
+        # apart from the product before: one rounding instead of two would depend on the position in the batch
+        return y if self.bias is None else y.add_(self.bias)
+
+
+def quantised_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Integers from -127 to 127 in the shape (O, D) of the weight, and the scale of each row, (O,)."""
+    # a row of zeros may have any scale but zero
+    scales = (weight.abs().amax(dim=1) / _LARGEST).clamp(min=torch.finfo(weight.dtype).tiny)
+    return (weight / scales[:, None]).round().to(torch.int8), scales
+
+
+def packed_int8(integers: Tensor, scales: Tensor) -> Callable[[Tensor], Tensor]:
+    """x -> round(127 x) Qᵀ · s / 127 for x (…, D) between -1 and 1, exact but for the product with the scales (O,).
+
+    FBGEMM's product rounds its activations in the same pass. It takes packed weights of a quantised type, which PyTorch
+    has deprecated in 2.13; oneDNN's successor needs activations that are rounded beforehand.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"torch\.quantize_per_tensor")
+        zeros = torch.zeros(len(scales), dtype=torch.int64)
+        weight = torch._make_per_channel_quantized_tensor(integers, scales, zeros, 0)
+    packed = torch.ops.quantized.linear_prepack(weight, None)
+    operator = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
+    return lambda x: operator(x, 1 / _LARGEST, _ZERO_POINT, packed)
+
+
+def with_half_weights(model: Module) -> Module:
+    """Copy a module with fp16 weights in every nn.Linear; everything else is shared with the original."""
+    return _converted(model, HalfLinear)
+
+
+def with_int8_weights(model: Module) -> Module:
+    """Copy a module with an Int8Linear for every nn.Linear, and attention that does not depend on the batch either.
+
+    The rounding of activations would turn a difference in the last digit into one of a whole unit.
+    """
+    converted = _converted(model, Int8Linear)
+    for module in converted.modules():
+        if isinstance(module, MultiHeadAttention):
+            module.batch_invariant = True
+    return converted
+
+
+def _converted(module: Module, kind: Callable[[nn.Linear], nn.Module]) -> Module:
+    copied = copy.copy(module)
+    # a shallow copy shares the dictionary of children: it gets one of its own
+    copied._modules = {name: child and _convert(child, kind) for name, child in module._modules.items()}
+    return copied
+
+
+def _convert(module: nn.Module, kind: Callable[[nn.Linear], nn.Module]) -> nn.Module:
+    # not isinstance: a subclass may compute something else
+    return kind(module) if type(module) is nn.Linear else _converted(module, kind)
