@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 LOWEST ?= .venv-lowest
+AUDIT ?= .venv-audit
 ARGS ?=
 EXPERIMENT ?= shipped
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test gpu-check test-lowest drill fuzz check format docs tensorboard clean
+.PHONY: help install train test gpu-check test-lowest drill fuzz check audit format docs tensorboard clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -46,6 +47,11 @@ check: install  ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+audit:  ## list the known vulnerabilities of all dependencies (asks PyPI)
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet pip-audit
+	$(AUDIT)/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+
 format: install  ## fix style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -62,4 +68,4 @@ tensorboard: install  ## show the curves of all runs in runs/ in a browser
 	$(BIN)/tensorboard --logdir runs
 
 clean:  ## remove environments, builds and caches, but not runs and data
-	rm -rf $(VENV) $(LOWEST) build dist *.egg-info .cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) $(AUDIT) build dist *.egg-info .cache .mypy_cache .pytest_cache .ruff_cache

@@ -219,7 +219,8 @@ def make_service(config: ServeConfig) -> Service:
     try:
         languages = [source for model in models for source, _ in model.current.directions]
         detector = LanguageDetector(languages)
-    except UserError:
+    except UserError as error:
+        print_notes(str(error))
         detector = None
     keys = read_keys(config.keys, config.limits) if config.keys else []
     return Service(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -59,6 +59,10 @@ class LiveService:
             connection.sendall(request)
             return _rest(connection)
 
+    def status(self, request: bytes) -> bytes:
+        """The status of the answer; none if the connection is closed at once."""
+        return b"".join(self.answer(request).split()[1:2])
+
     def seconds_until_closed(self, begin: bytes, drip: bytes, *, most: float) -> float:
         """Time until the service closes a connection that sends a beginning, then a few bytes now and then."""
         start = time.monotonic()
@@ -75,6 +79,14 @@ class LiveService:
                 except ConnectionError:
                     break
         return passed
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    """True once a condition holds; False if it does not within ten seconds."""
+    deadline = time.monotonic() + 10
+    while not (found := condition()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
 
 
 def _rest(connection: socket.socket) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 from translate.serving.options import TranslationOptions
 
 Record = dict[str, Any]  # of one line (worker.py)
+_USUAL_LENGTH = 200  # characters of a line
 _SMOOTHING = 0.2  # of the rate, which estimates how long a queue takes
 _LONGEST_RETRY = 60  # seconds
 
@@ -41,6 +42,11 @@ class Job:
     result: asyncio.Future[list[Record]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
+    def size(self) -> int:
+        """Number of lines; a long one counts as several, since it takes as long."""
+        return sum(1 + len(line) // _USUAL_LENGTH for line in self.lines)
+
+    @property
     def is_wanted(self) -> bool:
         """False once the request has ended: its client has left, or its time is up."""
         return not self.result.done()
@@ -49,7 +55,7 @@ class Job:
 class BatchQueue:
     """Waiting jobs of all requests.
 
-    sentences  most lines of a batch
+    sentences  most lines of a batch, fewer if they are long
     limit      most lines that may wait; a job that is larger than that is taken if nothing waits
     """
 
@@ -106,28 +112,28 @@ class BatchQueue:
 
     def _take(self) -> list[Job]:
         batch: list[Job] = []
-        lines = 0
+        size = 0
         turns = deque(self._jobs)
         while turns:
             request = turns.popleft()
             jobs = self._jobs[request]
             while jobs and not jobs[0].is_wanted:
                 jobs.popleft()
-            if jobs and self._fits(jobs[0], batch, lines):
+            if jobs and self._fits(jobs[0], batch, size):
                 batch.append(jobs.popleft())
-                lines += len(batch[-1].lines)
+                size += batch[-1].size
                 self._jobs.move_to_end(request)
                 turns.append(request)
             elif not jobs:
                 del self._jobs[request]
         return batch
 
-    def _fits(self, job: Job, batch: Sequence[Job], lines: int) -> bool:
+    def _fits(self, job: Job, batch: Sequence[Job], size: int) -> bool:
         if not batch:
             return True
         if job.alone or batch[0].alone:
             return False
-        return job.options == batch[0].options and lines + len(job.lines) <= self._sentences
+        return job.options == batch[0].options and size + job.size <= self._sentences
 
     def _retry_after(self, waiting: int) -> int:
         return min(max(1, math.ceil(waiting / self._rate)), _LONGEST_RETRY) if self._rate else 1

@@ -27,9 +27,10 @@ async def read_fields(request: Request, kind: type[Fields], *, max_bytes: int) -
     fields: dict[str, Any] = dict(request.query_params)
     if content_type in _FORMS:
         form = await request.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=max_bytes)
-        for name in form:
-            values = form.getlist(name)
-            fields[name] = values if len(values) > 1 else values[0]
+        several: dict[str, list[Any]] = {}
+        for name, value in form.multi_items():
+            several.setdefault(name, []).append(value)
+        fields |= {name: values if len(values) > 1 else values[0] for name, values in several.items()}
     elif body := await request.body():
         try:
             value = parse_json(body)

@@ -10,6 +10,7 @@ documents.py.
 from __future__ import annotations
 
 import base64
+import os
 import resource
 from collections.abc import Mapping
 from io import BytesIO
@@ -23,6 +24,7 @@ from translate.serving import messages
 from translate.serving.documents import require_characters
 from translate.serving.faults import log_faults_briefly
 
+_NICENESS = 10  # models come first
 _WINDOW = 64  # texts that wait at a time: other requests get their turn between them
 
 
@@ -51,6 +53,7 @@ def main() -> None:
     request = messages.read(requests)
     if request is None:
         return
+    os.nice(_NICENESS)
     memory, seconds = request["memory"], request["seconds"]
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))

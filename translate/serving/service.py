@@ -89,7 +89,7 @@ class Service:
     def detect(self, texts: Sequence[str]) -> list[Detected]:
         """Languages by their probability. Raises UserError where detection is not installed."""
         if self.detector is None:
-            raise UserError("source=auto needs the extra package py3langid: pip install 'translate-seq2seq[cleaning]'")
+            raise UserError("this service detects no languages: name the source")
         return self.detector.rank(texts)
 
     async def translate(
@@ -134,6 +134,9 @@ class Service:
             for text in texts:
                 detected = self.detect([text])[0] if source == AUTO else None
                 language = detected.language if detected else source
+                if detected and same_language(language, target):
+                    done.append(Translated(text, detected=detected))
+                    continue
                 names, translate = self._document(request, language, target)
                 found = await translate_html(text, names, translate, characters=self.limits.characters)
                 done.append(Translated(found, detected=detected))
@@ -163,7 +166,9 @@ class Service:
         """
         record: RequestRecord = request.state.record
         translation: TextTranslation | None = None
-        if source != AUTO:
+        if source == AUTO:
+            _, _, target = self.models.find("", target)  # as a model spells it
+        else:
             translation = self.translation(request, source, target, TranslationOptions())
             source, target = record.source, record.target
 
