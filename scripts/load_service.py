@@ -15,6 +15,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,20 +70,22 @@ async def run_client(
 
 
 async def load(
-    url: str, lines: Sequence[str], fields: dict[str, str], *, clients: int, seconds: float, patient: bool
+    url: str, lines: list[str], fields: dict[str, str], *, clients: int, seconds: float, patient: bool
 ) -> Result:
     """The result of so many clients for so many seconds; each begins with another line."""
     result = Result(clients)
-    limits = httpx.Limits(max_connections=clients)
-    async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as client:
+    cycles = [lines[len(lines) * number // clients :] + lines for number in range(clients)]
+    async with AsyncExitStack() as stack:
+        # a pool for each: the time that one pool takes for a request grows with its connections
+        pools = [
+            await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=120, verify=False))
+            for _ in range(clients)
+        ]
         begin = time.monotonic()
-        starts = [len(lines) * number // clients for number in range(clients)]
         await asyncio.gather(
             *(
-                run_client(
-                    client, itertools.cycle([*lines[start:], *lines[:start]]), fields, begin + seconds, result, patient
-                )
-                for start in starts
+                run_client(pool, itertools.cycle(own), fields, begin + seconds, result, patient)
+                for pool, own in zip(pools, cycles, strict=True)
             )
         )
         result.seconds = time.monotonic() - begin
