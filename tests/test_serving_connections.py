@@ -1,10 +1,13 @@
 """Clients that attack the connection: slow, malformed, endless or too many requests, answers that are not read."""
 
+import socket
+
 import pytest
 from starlette.responses import Response
 
 from fake_service import fake_app, write_fake_model
 from live_service import eventually, live
+from translate.serve import listen
 from translate.serving.config import LimitConfig
 
 HEAD = b"GET /health HTTP/1.1\r\nHost: x\r\n"
@@ -34,6 +37,13 @@ def service(tmp_path_factory):
 def test_slow_clients_lose_their_connection(service, begin, drip):
     # after a second; a body's refusal is sent then, and what follows it is read for another one
     assert service.seconds_until_closed(begin, drip, most=20) < 20
+
+
+def test_answers_do_not_wait_for_the_client_to_acknowledge_their_heads():
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()[:2]):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_answers_that_nobody_reads_are_dropped(tmp_path):
