@@ -11,10 +11,11 @@ import pytest
 
 from monitored import SHIPPED, START, features, shipped_features
 from small_runs import REPOSITORY
+from translate.evaluation.significance import holm
 from translate.monitoring.drift import compare_values, find_drift, values_of, windows_of
 from translate.monitoring.features import LineFeatures
 from translate.monitoring.log import LoggedLine
-from translate.monitoring.statistics import fisher_p_value, holm, ks_distance, ks_p_value, precedence_p_value
+from translate.monitoring.statistics import fisher_p_value, ks_distance, ks_p_value, precedence_p_value
 from translate.text import read_lines
 
 LEVEL = 0.01

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from monitored import START, entries, sample_file, write_log
+from monitored import START, entries, line_of, sample_file, write_log
 from translate.errors import UserError
 from translate.monitoring.features import LineFeatures
 from translate.monitoring.log import LogEntry, System, choose_lines, read_log
@@ -25,7 +25,7 @@ def lines_of(count: int, **fields) -> list[LineFeatures]:
 
 def test_entries_survive_the_log(tmp_path):
     [entry] = entries(lines_of(2, flags=("repetition",), log_prob=-0.5), key="k", version=HASH)
-    assert LogEntry.from_json(json.loads(entry.to_line())) == entry
+    assert LogEntry.from_json(json.loads(line_of(entry))) == entry
     log = read_log([str(write_log(tmp_path / "log", [entry]))], last=100)
     [(system, found)] = log.systems.items()
     assert system == System("en-de", HASH, "en", "de")
@@ -52,7 +52,7 @@ OTHER_LINES = [
 
 def test_other_and_damaged_lines_are_counted_and_left_out(tmp_path):
     good = entries(lines_of(4), per_request=2)
-    extended = json.dumps(json.loads(good[1].to_line()) | {"level": "info", "nested": {"a": [1]}, "seconds": None})
+    extended = json.dumps(json.loads(line_of(good[1])) | {"level": "info", "nested": {"a": [1]}, "seconds": None})
     path = write_log(tmp_path / "log", [good[0], *OTHER_LINES, extended])
     path.write_bytes(path.read_bytes() + b"\xff\xfe\n" + b"x" * (1 << 25) + b'\n{"time": "2026-03-01T')
     log = read_log([str(path)], last=100)
@@ -69,7 +69,7 @@ def test_rotated_files_are_read_in_the_order_of_their_times(tmp_path):
         write_log(tmp_path / name, [entry])
     cut = tmp_path / "service.log.3.gz"
     whole = gzip.compress(
-        "".join(f"{e.to_line()}\n" for e in entries(lines_of(4000), start=START - timedelta(9))).encode()
+        "".join(f"{line_of(e)}\n" for e in entries(lines_of(4000), start=START - timedelta(9))).encode()
     )
     cut.write_bytes(whole[: len(whole) // 2])
     log = read_log([str(tmp_path / "service.log*")], last=12)

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from small_runs import REPOSITORY
+from translate.decoding.json_records import to_json
 from translate.decoding.translation import Translation
 from translate.monitoring.features import FeatureExtractor, LineFeatures
 from translate.monitoring.log import LogEntry
@@ -71,9 +72,14 @@ def entries(
     ]
 
 
+def line_of(entry: LogEntry) -> str:
+    """An entry as one line of the log, without its end."""
+    return to_json(vars(entry) | {"lines": [line.to_json() for line in entry.lines]})
+
+
 def write_log(path: Path, requests: Sequence[LogEntry | str]) -> Path:
     """A log of entries and of other lines, compressed if its name ends so."""
-    text = "".join(f"{each if isinstance(each, str) else each.to_line()}\n" for each in requests)
+    text = "".join(f"{each if isinstance(each, str) else line_of(each)}\n" for each in requests)
     path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
     return path
 

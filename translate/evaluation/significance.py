@@ -149,7 +149,7 @@ def paired_p_value(first: Statistics, second: Statistics, *, resamples: int) -> 
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values of several comparisons with one baseline, adjusted by the method of Holm (1979)."""
+    """p-values of several tests, adjusted so that an error among all has the level's probability (Holm 1979)."""
     adjusted, largest = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))

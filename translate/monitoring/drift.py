@@ -8,10 +8,10 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+from translate.evaluation.significance import holm
 from translate.monitoring.features import LineFeatures
 from translate.monitoring.log import LoggedLine
 from translate.monitoring.measures import MEASURES, Difference, Measure
-from translate.monitoring.statistics import holm
 
 LEAST_LINES = 50  # of a window
 

@@ -13,7 +13,6 @@ from datetime import datetime
 from heapq import merge
 from typing import Any, NamedTuple
 
-from translate.decoding.json_records import to_json
 from translate.errors import UserError, excerpt
 from translate.folders import listing
 from translate.monitoring.features import LineFeatures
@@ -61,10 +60,6 @@ class LogEntry:
     status: int = 0
     key: str = ""
     lines: Sequence[LineFeatures] = ()
-
-    def to_line(self) -> str:
-        """The entry as one line of the log, without its end."""
-        return to_json(vars(self) | {"lines": [line.to_json() for line in self.lines]})
 
     @classmethod
     def from_json(cls, value: Any) -> LogEntry:

@@ -1,9 +1,8 @@
-"""Two-sample tests of distributions and shares, with p-values that account for several tests; by NumPy alone."""
+"""Two-sample tests of distributions and shares; by NumPy alone."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -72,12 +71,3 @@ def _log_choose(size: int, counts: NDArray[np.int64]) -> NDArray[np.float64]:
 def _log_factorials(size: int) -> NDArray[np.float64]:
     """(size + 1,) logarithms of 0!, 1!, …"""
     return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, size + 1)))])
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values of several tests, adjusted so that a false alarm among all has the level's probability (Holm 1979)."""
-    adjusted, highest = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = highest
-    return adjusted
