@@ -54,7 +54,7 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 async def run_client(
     client: httpx.AsyncClient, lines: Iterator[str], fields: dict[str, str], until: float, result: Result, patient: bool
 ) -> None:
-    """Send lines until the time is over; the last one is waited for."""
+    """Send lines until the time is over, and wait for the last answer."""
     while time.monotonic() < until:
         start = time.monotonic()
         try:

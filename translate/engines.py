@@ -204,7 +204,7 @@ def load_scorers(config: DecodingConfig, manifest: Mapping[str, Any]) -> list[Sc
 
 def load_scorer(role: str, path: str, config: DecodingConfig, *, languages: tuple[str, str]) -> Scorer:
     """A model that reranks, with the tag of its direction. Raises UserError for other languages than these."""
-    # int8 is for other engines, and adapters belong to the model that translates
+    # scorers run on our engine, whose int8 not every machine has; adapters belong to the model that translates
     precision = Precision.auto if config.precision is Precision.int8 else config.precision
     engine, tokenizer, manifest = load_native([path], replace(config, adapter="", precision=precision))
     directions = directions_of_manifest(manifest)

@@ -5,7 +5,7 @@ repetition        a word or phrase occurs three times in a row, but not in the s
 copied_source     the translation consists of words of the source
 little_attention  a large part of the source receives hardly any attention
 
-The limits are those of docs/decoding.md: they mark lines for a person to look at, and were not tuned on errors.
+The limits are those of docs/decoding.md: they mark lines for users to inspect, and were not tuned on errors.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from translate.serving.served_model import ModelFailedError
 from translate.serving.service import Service
 
 logger = logging.getLogger(__name__)
-# kinds of errors, statuses, and what clients are told; None: the error's own words
+# kinds of errors, their statuses, and the text for clients; None: the error's own
 _STATUSES: list[tuple[type[Exception], int, str | None]] = [
     (UserError, 400, None),
     (UnknownDirectionError, 400, None),
@@ -109,7 +109,7 @@ async def metrics(request: Request) -> Response:
 
 
 def describe(error: Exception) -> str:
-    """What a client is told about an error; nothing about the inside of the service."""
+    """The text of an error for clients, without internals of the service."""
     for kind, _, words in _STATUSES:
         if isinstance(error, kind):
             return words or str(error)

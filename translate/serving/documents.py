@@ -122,7 +122,7 @@ class Download:
 
 
 class Downloads:
-    """Translated documents in memory, each under a name that nobody can guess, for some minutes."""
+    """Translated documents in memory, each under an unguessable name, for ten minutes."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, Download] = OrderedDict()

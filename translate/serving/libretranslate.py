@@ -91,7 +91,7 @@ async def download_file(request: Request, token: str) -> StreamingResponse:
     service: Service = request.app.state.service
     found = service.downloads.get(token)
     if found is None:
-        raise UserError("there is no such file, or not any more")
+        raise UserError("unknown file, or one that has expired")
     stem, ending = PurePath(found.name).stem, PurePath(found.name).suffix
     name = "".join(c if c.isalnum() and c.isascii() else "_" for c in stem) or "file"
     headers = {"Content-Disposition": f'attachment; filename="{name}_translated{ending.lower()}"'}
@@ -126,7 +126,7 @@ async def languages(request: Request) -> list[dict[str, Any]]:
 
 @router.get("/frontend/settings")
 async def settings(request: Request) -> dict[str, Any]:
-    """What clients need to know of the service."""
+    """Facts about the service for clients: languages, limits, formats."""
     service: Service = request.app.state.service
     source, targets = next(iter(service.directions().items()))
     return {

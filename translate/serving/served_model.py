@@ -153,7 +153,7 @@ class ServedModel:
         await _finish(workers)
 
     async def replace(self, version: ModelVersion) -> None:
-        """Load another version of the files beside the present one, then take its place.
+        """Load another version of the files beside the present one, then replace it.
 
         Raises UserError if it cannot be loaded: the present one stays.
         """

@@ -161,6 +161,6 @@ class TextTranslation:
 
 
 def _cancel(futures: Sequence[asyncio.Future[list[Record]]]) -> None:
-    """Give up jobs that nobody waits for."""
+    """Cancel the jobs of a request that has ended; finished ones stay as they are."""
     for future in futures:
         future.cancel()

@@ -130,14 +130,13 @@ def open_model(settings: Mapping[str, Any]) -> LoadedModel:
     chosen = choose_engine(path, config) if engine == AUTO else EngineName(engine)
     # our engine would fork this process for each batch: the service has processes= for that
     config = replace(config, engine=chosen, workers=1 if chosen is EngineName.native else 0)
-    # in the place of our engine, not of an export, which our engine cannot open
+    # an export has no weights for our engine
     has_native = engine == AUTO and chosen is EngineName.ctranslate2 and not (Path(path) / RUNTIME_MODEL).is_file()
     return LoadedModel(path, config, beam_size=settings["beam_size"], has_native=has_native)
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     """Load the model that the first request names, then answer the others until the stream ends."""
-
     first = messages.read(requests)
     if first is None:
         return
