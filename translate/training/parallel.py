@@ -6,8 +6,8 @@ The decisions are pure functions of what a device can do, so that tests cover GP
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ from translate.memory import machine_memory
 from translate.models.seq2seq import Output, Seq2Seq
 from translate.training.batch_memory import BatchMemory
 from translate.training.optimizer import check_memory
+from translate.training.weight_casts import WeightCasts
 
 if TYPE_CHECKING:
     from translate.training.config import TrainConfig
@@ -209,6 +210,7 @@ class ParallelModel:
     module      the plain model
     forward     a forward pass with the same weights, compiled or synchronised between processes
     loss_scale  for training in fp16, else None
+    casts       of the weights in bf16 or fp16; None: autocast makes them
     memory      of the device: sizes of batches that do not fit into it
     """
 
@@ -217,6 +219,7 @@ class ParallelModel:
     device: torch.device
     precision: Precision
     loss_scale: LossScale | None = None
+    casts: WeightCasts | None = None
     memory: BatchMemory = field(default_factory=BatchMemory)
 
     @property
@@ -224,11 +227,14 @@ class ParallelModel:
         """True if backward passes exchange gradients with other processes."""
         return isinstance(self.forward, DistributedDataParallel)
 
-    def autocast(self) -> AbstractContextManager[object]:
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
         """Context in which matrix products are computed in the run's precision."""
         # fp32 has no entry: autocast is off then
         dtype = _AUTOCAST.get(self.precision)
-        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+        casts = nullcontext() if self.casts is None else self.casts.in_use()
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None), casts:
+            yield
 
     def gradient_sync(self, *, enabled: bool) -> AbstractContextManager[object]:
         """Context in which backward passes average gradients over processes, or leave that to a later one."""
@@ -252,10 +258,14 @@ def parallelize(model: Seq2Seq, world: World, decision: TrainingDecision, *, com
         # buffers are constants: without their exchange a forward pass can be repeated by one process alone
         has_new_name = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters  # PyTorch 2.13
         exchange: dict[str, Any] = {"forward_sync_buffers" if has_new_name else "broadcast_buffers": False}
+        exchange["gradient_as_bucket_view"] = True  # no second copy of the gradients
         forward = DistributedDataParallel(model, device_ids=devices, **exchange)
     # bf16 has the exponents of fp32 and needs none
     loss_scale = LossScale(device) if precision is Precision.fp16 else None
-    return ParallelModel(model, forward, device, precision, loss_scale)
+    casts = None
+    if precision in _AUTOCAST and not compiled:  # a compiled model fuses the casts of autocast
+        casts = WeightCasts(model, _AUTOCAST[precision], overlapping=world.size > 1)
+    return ParallelModel(model, forward, device, precision, loss_scale, casts)
 
 
 class LossScale:
