@@ -85,7 +85,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             # the softmax is needed for the gradient: its logarithm saves a pass of log_softmax
             plain = -of_label.log()
             underflow = of_label < torch.finfo(torch.float32).tiny  # -log p = z - s_y, z by the likeliest token
-            if underflow.is_cuda or underflow.any():  # reading it would wait for the GPU
+            if underflow.is_cuda or underflow.is_meta or underflow.any():  # reading it would wait for the GPU
                 highest, index = logits.max(-1, keepdim=True)
                 log_sum = highest.float() - probabilities.gather(1, index).float().log()
                 plain = torch.where(underflow, log_sum - logit, plain)

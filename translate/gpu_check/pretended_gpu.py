@@ -1,0 +1,100 @@
+"""Updates and decoding steps on a pretended GPU, whose work is counted.
+
+Tensors have shapes and types alone (FakeTensorMode), so that a model of any size runs in seconds on a CPU, along the
+branches that it takes on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from translate.batch import Batch, Tokens, pack_batch
+from translate.decoding.config import SearchConfig
+from translate.decoding.native_engine import ActiveBatch, start_search
+from translate.device import Precision
+from translate.distributed import World
+from translate.gpu_check.launches import Work, work_of
+from translate.models import Vocabularies, build_model, kv_cache
+from translate.tokenizer import EOS
+from translate.training.config import TrainConfig
+from translate.training.optimizer import make_optimizer
+from translate.training.parallel import ParallelModel
+from translate.training.step import train_step
+from translate.training.weight_casts import WeightCasts
+
+_CPU = torch.device("cpu")  # of the pretended tensors: PyTorch without CUDA has no others
+_MEAN_LENGTH, _DEVIATION, _LONGEST = 27, 12, 100  # tokens of a sentence, about those of IWSLT14
+_BEGUN = 8  # decoding steps before one is counted
+
+
+@contextmanager
+def pretended_gpu() -> Iterator[FakeTensorMode]:
+    """Context in which tensors compute nothing and answer that they are on a GPU."""
+    is_cuda = property(lambda tensor: True)
+    kv_cache._own_slots.cache_clear()
+    with (
+        patch.object(torch.Tensor, "is_cuda", is_cuda),
+        patch.object(F, "dropout", lambda x, rate: torch.native_dropout(x, rate, True)[0]),  # one kernel there
+        patch("translate.training.step.copy_to_cpu", lambda numbers: (numbers, None)),
+        FakeTensorMode() as mode,
+    ):
+        yield mode
+    kv_cache._own_slots.cache_clear()
+
+
+def update_work(config: TrainConfig, *, tokens: int, vocabulary: int = 8000) -> Work:
+    """The work of one update in bf16, of a packed batch of so many tokens; not of the first, which allocates."""
+    batch = example_batch(tokens, vocabulary=vocabulary)
+    with pretended_gpu() as mode:
+        model = build_model(config.model, Vocabularies(vocabulary, vocabulary, shared=True))
+        casts = WeightCasts(model, torch.bfloat16, overlapping=False)
+        trained = ParallelModel(model.train(), model, _CPU, Precision.bf16, casts=casts)
+        optimizer = make_optimizer(model, config.optimizer)
+        batches = [_as_fake(batch, mode)]
+
+        def update() -> None:
+            train_step(trained, optimizer, batches, config, World(), step=1)
+
+        update()
+        return work_of(update)
+
+
+def steps_work(
+    config: TrainConfig, search: SearchConfig, *, sentences: int, length: int, steps: int = 4, vocabulary: int = 8000
+) -> Work:
+    """The work of some decoding steps of a full batch in bf16, once every hypothesis has a few tokens."""
+    sources = [[EOS + 1] * length] * sentences
+    with pretended_gpu(), torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        model = build_model(config.model, Vocabularies(vocabulary, vocabulary, shared=True)).eval()
+        state = model.start(model.encode(Tokens.pad([[*source, EOS] for source in sources])))
+        started = start_search(sources, search, max_length=model.max_length)
+        batch = ActiveBatch(state, started, list(range(sentences)))
+
+        def step_on(number: int) -> Callable[[], None]:
+            return lambda: [batch.step(model) for _ in range(number)] and None
+
+        work_of(step_on(_BEGUN), value_read=_BEGUN)
+        return work_of(step_on(steps), value_read=_BEGUN)
+
+
+def example_batch(tokens: int, *, vocabulary: int, seed: int = 1) -> Batch:
+    """A packed batch of random sentences of ordinary lengths."""
+    random = np.random.default_rng(seed)
+    lengths: list[int] = []
+    while sum(lengths) + len(lengths) + _LONGEST < tokens:
+        lengths.append(int(np.clip(random.normal(_MEAN_LENGTH, _DEVIATION), 4, _LONGEST)))
+    source, target = ([random.integers(EOS + 1, vocabulary, length) for length in lengths] for _ in range(2))
+    return pack_batch(source, target, tokens)
+
+
+def _as_fake(value: Any, mode: FakeTensorMode) -> Any:
+    return mode.from_tensor(value) if isinstance(value, Tensor) else value._with_each(lambda x: _as_fake(x, mode))
