@@ -27,7 +27,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["tiny", "small", "base", "big"])
     parser.add_argument("--tokens", nargs="+", type=int, default=[4096, 16_384, 32_768])
-    parser.add_argument("--launch-us", type=float, default=H100.launch * 1e6, help="microseconds of the host per launch")
+    parser.add_argument(
+        "--launch-us", type=float, default=H100.launch * 1e6, help="microseconds of the host per launch"
+    )
     parser.add_argument("--sentences", type=int, default=128, help="of a batch of decoding")
     arguments = parser.parse_args()
     launch = arguments.launch_us * 1e-6
@@ -43,7 +45,9 @@ def main() -> None:
         work = steps_work(config, SearchConfig(beam_size=4), sentences=arguments.sentences, length=27, steps=1)
         time = predict(work, launch=launch)
         speed = arguments.sentences / time.seconds
-        steps.append([model, str(work.launches), f"{1000 * time.device:.2f}", f"{1000 * time.host:.2f}", f"{speed:,.0f}"])
+        steps.append(
+            [model, str(work.launches), f"{1000 * time.device:.2f}", f"{1000 * time.host:.2f}", f"{speed:,.0f}"]
+        )
     columns = ["launches", "device, ms", "host, ms"]
     print(markdown_table(["model", "tokens", *columns, "tokens/s", "without launches"], updates))
     print()

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-# operations that allocate or describe tensors, beside views, which their schemas tell
+# operations that allocate or describe tensors, beside views
 _WITHOUT_KERNEL = {"empty", "empty_like", "empty_strided", "new_empty", "_unsafe_view", "device", "lift_fresh"}
 # operations that return a value to the host, which waits for the device
 _HOST_READS = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "unique", "is_nonzero"}
@@ -83,7 +83,7 @@ class LaunchCounter(TorchDispatchMode):
         result = operation(*arguments, **options)
         if name in _HOST_READS:
             self.work.host_reads.append(name)
-        if name not in _WITHOUT_KERNEL and not _is_view(operation):
+        if name not in _WITHOUT_KERNEL and not _is_view(operation, (arguments, options), result):
             self.work.kernels.append(_kernel(operation, name, arguments, options, result))
         return result
 
@@ -92,10 +92,11 @@ def _of_type(value: float, dtype: torch.dtype) -> float | int | bool:
     return value if dtype.is_floating_point else bool(value) if dtype is torch.bool else int(value)
 
 
-def _is_view(operation: Any) -> bool:
-    """True if all results share the memory of an argument that the operation does not write to."""
-    aliases = [value.alias_info for value in operation._schema.returns]
-    return bool(aliases) and all(alias is not None and not alias.is_write for alias in aliases)
+def _is_view(operation: Any, arguments: Any, result: Any) -> bool:
+    """True if all results share the memory of arguments that the operation does not write to."""
+    known = {x.untyped_storage()._cdata for x in tree_leaves(arguments) if isinstance(x, Tensor)}
+    results = [x for x in tree_leaves(result) if isinstance(x, Tensor)]
+    return not operation._schema.is_mutable and all(x.untyped_storage()._cdata in known for x in results)
 
 
 def _kernel(operation: Any, name: str, arguments: tuple[Any, ...], options: Mapping[str, Any], result: Any) -> Kernel:

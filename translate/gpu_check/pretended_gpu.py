@@ -24,6 +24,7 @@ from translate.device import Precision
 from translate.distributed import World
 from translate.gpu_check.launches import Work, work_of
 from translate.models import Vocabularies, build_model, kv_cache
+from translate.models.quantised import with_cast_weights
 from translate.tokenizer import EOS
 from translate.training.config import TrainConfig
 from translate.training.optimizer import make_optimizer
@@ -75,6 +76,7 @@ def steps_work(
     sources = [[EOS + 1] * length] * sentences
     with pretended_gpu(), torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
         model = build_model(config.model, Vocabularies(vocabulary, vocabulary, shared=True)).eval()
+        model = with_cast_weights(model, torch.bfloat16)
         state = model.start(model.encode(Tokens.pad([[*source, EOS] for source in sources])))
         started = start_search(sources, search, max_length=model.max_length)
         batch = ActiveBatch(state, started, list(range(sentences)))
