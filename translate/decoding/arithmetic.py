@@ -43,7 +43,7 @@ class Arithmetic:
         return without_tf32() if self.device.type == "cuda" and self.precision is Precision.fp32 else nullcontext()
 
     def for_search(self, model: Seq2Seq) -> Seq2Seq:
-        """The model in fp32, else a copy with rounded weights; made again when the model has changed, as in training."""
+        """The model in fp32, else a copy with rounded weights; made anew when the model has changed, as in training."""
         if self.precision is Precision.fp32:
             return model
         versions = [parameter._version for parameter in model.parameters()]

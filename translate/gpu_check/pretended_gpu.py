@@ -6,7 +6,7 @@ branches that it takes on a GPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -73,7 +73,7 @@ def steps_work(
     config: TrainConfig, search: SearchConfig, *, sentences: int, length: int, steps: int = 4, vocabulary: int = 8000
 ) -> Work:
     """The work of some decoding steps of a full batch in bf16, once every hypothesis has a few tokens."""
-    sources = [[EOS + 1] * length] * sentences
+    sources = [(EOS + 1,) * length] * sentences
     with pretended_gpu(), torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
         model = build_model(config.model, Vocabularies(vocabulary, vocabulary, shared=True)).eval()
         model = with_cast_weights(model, torch.bfloat16)
@@ -81,11 +81,12 @@ def steps_work(
         started = start_search(sources, search, max_length=model.max_length)
         batch = ActiveBatch(state, started, list(range(sentences)))
 
-        def step_on(number: int) -> Callable[[], None]:
-            return lambda: [batch.step(model) for _ in range(number)] and None
+        def step(number: int) -> None:
+            for _ in range(number):
+                batch.step(model)
 
-        work_of(step_on(_BEGUN), value_read=_BEGUN)
-        return work_of(step_on(steps), value_read=_BEGUN)
+        work_of(lambda: step(_BEGUN), value_read=_BEGUN)
+        return work_of(lambda: step(steps), value_read=_BEGUN)
 
 
 def example_batch(tokens: int, *, vocabulary: int, seed: int = 1) -> Batch:

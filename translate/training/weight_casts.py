@@ -34,7 +34,7 @@ class _CastTogether(torch.autograd.Function):
 def _copies(tensors: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
     copies = tuple(torch.empty_like(tensor, dtype=dtype) for tensor in tensors)
     if copies:
-        torch._foreach_copy_(copies, tensors)
+        torch._foreach_copy_(copies, tuple(tensors))
     return copies
 
 
