@@ -11,18 +11,18 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from translate.batch import Batch, Tokens, pack_batch
+from translate.batch import Tokens
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import ActiveBatch, start_search
 from translate.device import Precision
 from translate.distributed import World
 from translate.gpu_check.launches import Work, work_of
+from translate.gpu_check.updates import example_batch
 from translate.models import Vocabularies, build_model, kv_cache
 from translate.models.quantised import with_cast_weights
 from translate.tokenizer import EOS
@@ -33,7 +33,6 @@ from translate.training.step import train_step
 from translate.training.weight_casts import WeightCasts
 
 _CPU = torch.device("cpu")  # of the pretended tensors: PyTorch without CUDA has no others
-_MEAN_LENGTH, _DEVIATION, _LONGEST = 27, 12, 100  # tokens of a sentence, about those of IWSLT14
 _BEGUN = 8  # decoding steps before one is counted
 
 
@@ -87,16 +86,6 @@ def steps_work(
 
         work_of(lambda: step(_BEGUN), value_read=_BEGUN)
         return work_of(lambda: step(steps), value_read=_BEGUN)
-
-
-def example_batch(tokens: int, *, vocabulary: int, seed: int = 1) -> Batch:
-    """A packed batch of random sentences of ordinary lengths."""
-    random = np.random.default_rng(seed)
-    lengths: list[int] = []
-    while sum(lengths) + len(lengths) + _LONGEST < tokens:
-        lengths.append(int(np.clip(random.normal(_MEAN_LENGTH, _DEVIATION), 4, _LONGEST)))
-    source, target = ([random.integers(EOS + 1, vocabulary, length) for length in lengths] for _ in range(2))
-    return pack_batch(source, target, tokens)
 
 
 def _as_fake(value: Any, mode: FakeTensorMode) -> Any:
