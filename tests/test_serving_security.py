@@ -15,8 +15,8 @@ from translate.errors import UserError
 from translate.serve import named
 from translate.serving.access import Access, AccessError, new_key, read_keys
 from translate.serving.config import LimitConfig
+from translate.serving.model_version import ModelVersion
 from translate.serving.options import TranslationOptions
-from translate.serving.served_model import ModelVersion
 from translate.serving.texts import TextTranslation
 
 ENGLISH = {"source": "en", "target": "de"}

@@ -199,8 +199,8 @@ def make_service(config: ServeConfig) -> Service:
     from translate.serving.batching import BatchQueue
     from translate.serving.detection import LanguageDetector
     from translate.serving.metrics import Metrics
+    from translate.serving.model_pool import ModelPool
     from translate.serving.model_process import ModelSettings
-    from translate.serving.models import Models
     from translate.serving.served_model import ServedModel
     from translate.serving.service import Service
 
@@ -212,7 +212,7 @@ def make_service(config: ServeConfig) -> Service:
             ModelSettings(model=path, engine=config.engine.value, decoding=decoding, beam_size=config.beam_size),
             queue=BatchQueue(sentences=config.batch_sentences, limit=config.limits.queue),
             processes=config.processes,
-            observer=metrics,
+            metrics=metrics,
         )
         for name, path in named(one_or_several(config.model, key="model")).items()
     ]
@@ -224,7 +224,7 @@ def make_service(config: ServeConfig) -> Service:
         detector = None
     keys = read_keys(config.keys, config.limits) if config.keys else []
     return Service(
-        models=Models(models, budget=config.memory << 20),
+        models=ModelPool(models, budget=config.memory << 20),
         access=Access(keys, config.limits, require_key=config.require_key, file=config.keys),
         limits=config.limits,
         metrics=metrics,

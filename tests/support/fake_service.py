@@ -20,8 +20,8 @@ from translate.serving.child_process import ProcessEndedError
 from translate.serving.config import LimitConfig
 from translate.serving.detection import LanguageDetector
 from translate.serving.metrics import Metrics
+from translate.serving.model_pool import ModelPool
 from translate.serving.model_process import ModelSettings
-from translate.serving.models import Models
 from translate.serving.options import TranslationOptions
 from translate.serving.request_log import RequestLog
 from translate.serving.served_model import ServedModel
@@ -125,12 +125,12 @@ class FakeModels:
                 ModelSettings(model=str(folder), engine="native", decoding={}),
                 queue=BatchQueue(sentences=sentences, limit=limit),
                 processes=processes,
-                observer=self.metrics,
+                metrics=self.metrics,
                 start=self.start,  # type: ignore[arg-type]
             )
             for folder in folders
         ]
-        self.models = Models(served, budget=budget)
+        self.models = ModelPool(served, budget=budget)
 
     async def start(self, settings: ModelSettings) -> FakeProcess:
         self.started.append(FakeProcess(self.ends_at))

@@ -3,7 +3,7 @@
     app.py → page_files.py                           the page for people, in page/
            → libretranslate.py, native_api.py        requests of clients
                → texts.py                            texts, divided into jobs and joined again
-                 → models.py → served_model.py       the model that a request wants, loaded within a memory budget
+                 → model_pool.py → served_model.py   the model that a request wants, loaded within a memory budget
                    → batching.py                     jobs of all requests, in batches
                      → model_process.py ⇄ worker.py  a process with one model
                → documents.py ⇄ document_worker.py   a process with one document

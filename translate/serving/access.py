@@ -18,6 +18,7 @@ from typing import Any, Self
 from translate.errors import UserError, excerpt
 from translate.parsing import read_yaml
 from translate.serving.config import LimitConfig
+from translate.serving.file_state import file_state
 
 _MOST_CLIENTS = 10_000  # whose rates are kept
 _SHA256 = 64  # hexadecimal digits
@@ -132,20 +133,19 @@ class Access:
 
     def __init__(self, keys: list[ApiKey], limits: LimitConfig, *, require_key: bool = False, file: str = "") -> None:
         self._keys = keys
-        self._file = file
-        self._signature = _signature(file)
+        self._file = Path(file) if file else None
+        self._file_state = file_state(self._file) if self._file else None
         self._require_key = require_key
         self._limits = limits
         self._buckets: OrderedDict[tuple[str, str], list[tuple[str, _Bucket]]] = OrderedDict()
 
     def check_file(self) -> None:
         """Read the file of keys again if it has changed; one that is damaged is reported, and the former keys stay."""
-        signature = _signature(self._file)
-        if signature == self._signature:
+        if self._file is None or (state := file_state(self._file)) == self._file_state:
             return
-        self._signature = signature
+        self._file_state = state
         try:
-            self._keys = read_keys(self._file, self._limits)
+            self._keys = read_keys(str(self._file), self._limits)
         except (UserError, OSError) as error:
             logger.error("the former keys stay: %s", error)
             return
@@ -202,14 +202,6 @@ class Access:
 def _buckets(rates: ApiKey | LimitConfig) -> list[tuple[str, _Bucket]]:
     given = {"requests": rates.requests_per_minute, "characters": rates.characters_per_minute}
     return [(what, _Bucket(per_minute)) for what, per_minute in given.items() if per_minute]
-
-
-def _signature(path: str) -> tuple[int, ...]:
-    """Identity, size and time of change of a file; () if there is none."""
-    if not path or not os.path.exists(path):
-        return ()
-    stat = os.stat(path)
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _digest(key: str) -> str:

@@ -20,7 +20,7 @@ from translate.serving.access import AccessError, RateError
 from translate.serving.batching import OverloadedError
 from translate.serving.faults import describe_fault
 from translate.serving.guard import Guard, TooLargeError, TooSlowError
-from translate.serving.models import UnknownDirectionError
+from translate.serving.model_pool import UnknownDirectionError
 from translate.serving.request_log import RequestLog
 from translate.serving.served_model import ModelFailedError
 from translate.serving.service import Service
@@ -105,7 +105,11 @@ async def ready(request: Request) -> JSONResponse:
 async def metrics(request: Request) -> Response:
     """Metrics in Prometheus' text format."""
     service: Service = request.app.state.service
-    return Response(service.metrics.text(service.models), media_type="text/plain; version=0.0.4; charset=utf-8")
+    for model in service.models:
+        service.metrics.set_model(
+            model.name, queued=model.queue.waiting, is_loaded=model.is_loaded, memory=model.memory
+        )
+    return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def describe(error: Exception) -> str:

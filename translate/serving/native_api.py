@@ -116,7 +116,7 @@ async def models(request: Request) -> list[dict[str, Any]]:
     return [
         {
             "name": model.name,
-            "version": model.current.version,
+            "version": model.current.hash,
             "directions": model.current.directions,
             "loaded": model.is_loaded,
         }

@@ -38,7 +38,7 @@ class RequestRecord:
 
     def translated_by(self, model: ServedModel, source: str, target: str) -> None:
         """Note who translates, and between which languages."""
-        self.model, self.version = model.name, model.current.version
+        self.model, self.version = model.name, model.current.hash
         self.source, self.target = source, target
 
     def add(self, sources: Sequence[str], records: Sequence[Record]) -> None:

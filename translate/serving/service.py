@@ -18,7 +18,7 @@ from translate.serving.config import LimitConfig
 from translate.serving.detection import Detected, LanguageDetector
 from translate.serving.documents import Documents, Downloads, TranslateTexts, translate_html
 from translate.serving.metrics import Metrics
-from translate.serving.models import Models
+from translate.serving.model_pool import ModelPool
 from translate.serving.options import TranslationOptions
 from translate.serving.request_log import RequestRecord
 from translate.serving.served_model import ServedModel
@@ -50,7 +50,7 @@ class Service:
     is_ready  models are loaded, and the service is not about to end
     """
 
-    models: Models
+    models: ModelPool
     access: Access
     limits: LimitConfig
     metrics: Metrics
@@ -195,7 +195,7 @@ class Service:
 
 def for_model(options: TranslationOptions, model: ServedModel, target: str) -> TranslationOptions:
     """Options with the target language, if the model has several."""
-    return replace(options, target_language=target) if model.current.is_of_several else options
+    return replace(options, target_language=target) if model.current.has_several_directions else options
 
 
 def key_of_headers(request: Request) -> str:

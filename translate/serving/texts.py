@@ -10,7 +10,7 @@ from typing import Any
 from translate.decoding.segmentation import Segment, Splitting, join_translations
 from translate.sentences import split_sentences
 from translate.serving.batching import Record
-from translate.serving.models import Models
+from translate.serving.model_pool import ModelPool
 from translate.serving.options import TranslationOptions
 from translate.serving.served_model import ServedModel
 
@@ -99,7 +99,7 @@ class TextTranslation:
 
     def __init__(
         self,
-        models: Models,
+        models: ModelPool,
         model: ServedModel,
         options: TranslationOptions,
         request: Hashable,
