@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from fake_service import fake_app, write_fake_model
 from translate.serving.access import new_key, read_keys
 from translate.serving.config import LimitConfig
+from translate.serving.request_log import RequestLog
 
 
 @pytest.fixture
@@ -218,6 +219,14 @@ def test_samples_have_texts_without_addresses_and_numbers(tmp_path):
     (entry,) = map(json.loads, samples.getvalue().splitlines())
     assert entry["lines"][0]["text"] == "Write to [address 1] on the [number 1]"
     assert entry["lines"][0]["translation"] == "WRITE TO [address 1] ON THE [number 1]"
+
+
+def test_texts_are_kept_in_memory_for_samples_alone():
+    lines = [{"text": "HIDDEN", "features": {}}]
+    for samples, kept in ((None, []), (io.StringIO(), [("hidden", "HIDDEN")])):
+        record = RequestLog(None, samples=samples, share=1.0).begin("/translate")
+        record.add(["hidden"], lines)
+        assert record.texts == kept
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,12 @@ from starlette.testclient import TestClient
 
 from fake_service import FakeModels, fake_app, write_fake_model
 from translate.errors import UserError
-from translate.serve import named
+from translate.serve import by_folder_name
 from translate.serving.access import Access, AccessError, new_key, read_keys
 from translate.serving.config import LimitConfig
 from translate.serving.model_version import ModelVersion
 from translate.serving.options import TranslationOptions
+from translate.serving.request_log import RequestRecord
 from translate.serving.texts import TextTranslation
 
 ENGLISH = {"source": "en", "target": "de"}
@@ -64,8 +65,7 @@ def test_documents_that_unfold_are_refused(tmp_path, name, content, message):
 
 
 def test_more_documents_than_allowed_are_refused(tmp_path):
-    app = fake_app(write_fake_model(tmp_path / "one"), limits=LimitConfig(files=1))
-    app.state.service._documents._running = 1
+    app = fake_app(write_fake_model(tmp_path / "one"), limits=LimitConfig(files=0))
     with TestClient(app) as client:
         answer = client.post("/translate_file", files={"file": ("a.txt", b"x")}, data=ENGLISH)
         assert answer.status_code == 429
@@ -201,7 +201,7 @@ def test_text_without_ends_of_sentences_does_not_hold_up_a_batch(tmp_path):
     async def run() -> None:
         fake = FakeModels(write_fake_model(tmp_path / "one"), sentences=16)
         await fake.models.load_all()
-        translation = TextTranslation(fake.models, fake.models.by_name["one"], TranslationOptions(), 1, lambda *_: None)
+        translation = TextTranslation(fake.models, fake.models.by_name["one"], TranslationOptions(), RequestRecord("a"))
         found = await translation.translate(["a dog " * 2000 + "b" * 3000])
         assert found[0][0].replace(" ", "") == "ADOG" * 2000 + "B" * 3000
         assert max(len(line) for lines in fake.started[0].batches for line in lines) <= 1000
@@ -212,4 +212,4 @@ def test_text_without_ends_of_sentences_does_not_hold_up_a_batch(tmp_path):
 
 
 def test_names_of_models_are_no_paths():
-    assert list(named(["a/mine", "b/mine/best", "mine", "other"])) == ["mine", "mine-2", "mine-3", "other"]
+    assert list(by_folder_name(["a/mine", "b/mine/best", "mine", "other"])) == ["mine", "mine-2", "mine-3", "other"]

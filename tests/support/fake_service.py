@@ -12,7 +12,6 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from translate.errors import UserError
 from translate.serving.access import Access, ApiKey
 from translate.serving.app import make_app
 from translate.serving.batching import BatchQueue, Record
@@ -158,10 +157,7 @@ def fake_app(
         detector=LanguageDetector([source for model in fake.models for source, _ in model.current.directions]),
     )
 
-    def fail(error: UserError) -> None:
-        raise error
-
     records = RequestLog(log or io.StringIO(), samples=samples, share=1.0)
-    app = make_app(service, records, origins=list(origins), reload_seconds=0, preload=True, on_failure=fail)
+    app = make_app(service, records, origins=list(origins), reload_seconds=0, preload=True)
     app.state.fake = fake
     return app

@@ -85,7 +85,7 @@ class TimedConnection(H11Protocol):
             self._timer = None
 
 
-def allow_files(connections: int) -> None:
+def raise_file_limit(connections: int) -> None:
     """Raise the soft limit of open files to what so many connections need, as far as the hard limit allows.
 
     Without a free descriptor no process of a model could be started again.
