@@ -183,15 +183,11 @@ def test_one_of_two_processes_that_cannot_start_again_leaves_the_other(tmp_path)
         fake = FakeModels(write_fake_model(tmp_path / "one"), processes=2, ends_at="poison")
         await fake.models.load_all()
         model = fake.models.by_name["one"]
-
-        async def refuse(settings: object) -> None:
-            raise UserError("no memory")
-
-        model._start = refuse
+        fake.refusal = UserError("no memory")
         fake.started[1].ends_at = None
         futures = await fake.models.translate(model, [["poison"], ["a"]], TranslationOptions(), "request")
         assert [records[0]["text"] for records in await asyncio.gather(*futures)] == ["POISON", "A"]
-        assert len(model._workers) == 1
+        assert model.is_loaded
         await fake.models.close()
 
     asyncio.run(run())

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from translate.errors import UserError
 from translate.serving.access import Access, ApiKey
 from translate.serving.app import make_app
 from translate.serving.batching import BatchQueue, Record
@@ -103,7 +104,10 @@ def write_fake_model(folder: Path, *, source: str = "en", target: str = "de", **
 
 
 class FakeModels:
-    """Served models of folders, and the processes that they have started."""
+    """Served models of folders, and the processes that they have started.
+
+    refusal  error of each further start; None: they succeed
+    """
 
     def __init__(
         self,
@@ -118,6 +122,7 @@ class FakeModels:
         self.metrics = metrics or Metrics()
         self.started: list[FakeProcess] = []
         self.ends_at = ends_at
+        self.refusal: UserError | None = None
         served = [
             ServedModel(
                 folder.name,
@@ -132,6 +137,8 @@ class FakeModels:
         self.models = ModelPool(served, budget=budget)
 
     async def start(self, settings: ModelSettings) -> FakeProcess:
+        if self.refusal is not None:
+            raise self.refusal
         self.started.append(FakeProcess(self.ends_at))
         return self.started[-1]
 
