@@ -6,8 +6,8 @@ import pytest
 
 from fake_service import write_fake_model
 from translate.errors import UserError
-from translate.serve import ServeConfig, ServingEngine, serve
-from translate.serving.config import LimitConfig
+from translate.serve import ServeConfig, serve
+from translate.serving.config import LimitConfig, ServingEngine
 from translate.serving.model_process import ModelProcess
 from translate.serving.server import listen
 

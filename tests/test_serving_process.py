@@ -12,14 +12,15 @@ from translate import load_model
 from translate.decoding.search.config import SearchMethod
 from translate.errors import UserError
 from translate.serving.child_process import ProcessEndedError
+from translate.serving.config import ServingEngine
 from translate.serving.model_process import ModelProcess, ModelSettings
 from translate.serving.options import TranslationOptions
 
 LINES = ["1 2 3", "", "4 5", "7 8 9 1"]
 
 
-def settings(model: str, engine: str = "native") -> ModelSettings:
-    return ModelSettings(model=model, engine=engine, decoding={"threads": 1}, beam_size=3)
+def settings(model: str) -> ModelSettings:
+    return ModelSettings(model=model, engine=ServingEngine.native, decoding={"threads": 1}, beam_size=3)
 
 
 def test_a_process_translates_like_the_model_and_ends_with_its_input():

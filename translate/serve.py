@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -17,20 +16,11 @@ from translate.console import print_notes, start_log
 from translate.data.corpus import one_or_several
 from translate.device import Device, Precision, require_threads
 from translate.errors import UserError, import_extra, require_at_least, require_between, require_numbers
-from translate.serving.config import LimitConfig
+from translate.serving.config import LimitConfig, ServingEngine
 from translate.signals import stop_signals
 
 if TYPE_CHECKING:
     from translate.serving.service import Service  # which needs an extra
-
-
-class ServingEngine(StrEnum):
-    """auto: CTranslate2 where it is installed and translates as the native engine does."""
-
-    auto = "auto"
-    native = "native"
-    ctranslate2 = "ctranslate2"
-    onnx = "onnx"
 
 
 @dataclass(kw_only=True)
@@ -171,7 +161,7 @@ def make_service(config: ServeConfig) -> Service:
     models = [
         ServedModel(
             name,
-            ModelSettings(model=path, engine=config.engine.value, decoding=decoding, beam_size=config.beam_size),
+            ModelSettings(model=path, engine=config.engine, decoding=decoding, beam_size=config.beam_size),
             queue=BatchQueue(sentences=config.batch_sentences, limit=config.limits.queue),
             processes=config.processes,
             metrics=metrics,

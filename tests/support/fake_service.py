@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from translate.serving.access import Access, ApiKey
 from translate.serving.app import make_app
 from translate.serving.batching import BatchQueue, Record
 from translate.serving.child_process import ProcessEndedError
-from translate.serving.config import LimitConfig
+from translate.serving.config import LimitConfig, ServingEngine
 from translate.serving.detection import LanguageDetector
 from translate.serving.metrics import Metrics
 from translate.serving.model_pool import ModelPool
@@ -38,7 +39,7 @@ class FakeProcess:
     """
 
     def __init__(self, ends_at: str | None = None) -> None:
-        self.facts = {"engine": "fake", "precision": "fp32", "max_length": 100, "memory": 1 << 20}
+        self.facts = {"engine": "fake", "precision": "fp32", "memory": 1 << 20}
         self.ends_at = ends_at
         self.batches: list[list[str]] = []
         self.options: list[TranslationOptions] = []
@@ -126,7 +127,7 @@ class FakeModels:
         served = [
             ServedModel(
                 folder.name,
-                ModelSettings(model=str(folder), engine="native", decoding={}),
+                ModelSettings(model=str(folder), engine=ServingEngine.native, decoding={}),
                 queue=BatchQueue(sentences=sentences, limit=limit),
                 processes=processes,
                 metrics=self.metrics,
@@ -141,6 +142,12 @@ class FakeModels:
             raise self.refusal
         self.started.append(FakeProcess(self.ends_at))
         return self.started[-1]
+
+
+@cache
+def detector_of(*languages: str) -> LanguageDetector:
+    """The detector among languages, which takes a second to load."""
+    return LanguageDetector(languages)
 
 
 def fake_app(
@@ -161,7 +168,7 @@ def fake_app(
         access=Access(list(keys), limits, require_key=require_key),
         limits=limits,
         metrics=metrics,
-        detector=LanguageDetector([source for model in fake.models for source, _ in model.current.directions]),
+        detector=detector_of(*(source for model in fake.models for source, _ in model.current.directions)),
     )
 
     records = RequestLog(log or io.StringIO(), samples=samples, share=1.0)

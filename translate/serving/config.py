@@ -1,10 +1,20 @@
-"""Limits of the service."""
+"""Limits of the service, and its choice of engines."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from enum import StrEnum
 
 from translate.errors import require_at_least
+
+
+class ServingEngine(StrEnum):
+    """auto: CTranslate2 where it is installed and translates as the native engine does."""
+
+    auto = "auto"
+    native = "native"
+    ctranslate2 = "ctranslate2"
+    onnx = "onnx"
 
 
 @dataclass(kw_only=True)

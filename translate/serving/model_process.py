@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from translate.errors import UserError
 from translate.serving.child_process import ChildProcess, ProcessEndedError
+from translate.serving.config import ServingEngine
 from translate.serving.options import TranslationOptions
 
 _WORKER = "translate.serving.worker"
@@ -20,13 +21,13 @@ class ModelSettings:
     """Settings of a model's process.
 
     model      a run's folder, a model directory or an export
-    engine     an engine's name, or auto (engine_choice.py)
+    engine     auto: engine_choice.py
     decoding   entries of DecodingConfig: device, precision, threads
     beam_size  of the search; 0: that of the model's run
     """
 
     model: str
-    engine: str
+    engine: ServingEngine
     decoding: dict[str, Any]
     beam_size: int = 0
 
@@ -44,14 +45,15 @@ class ModelProcess:
     @classmethod
     async def start(cls, settings: ModelSettings) -> Self:
         """Start a process and load the model. Raises UserError with the reason why that is impossible."""
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in range(1, _ATTEMPTS):
             try:
                 return await cls._start(settings)
-            except (ProcessEndedError, OSError) as error:
-                if attempt == _ATTEMPTS:
-                    raise UserError(f"model={settings.model}: {error}") from None
+            except (ProcessEndedError, OSError):
                 await asyncio.sleep(attempt)
-        raise AssertionError("unreachable")
+        try:
+            return await cls._start(settings)
+        except (ProcessEndedError, OSError) as error:
+            raise UserError(f"model={settings.model}: {error}") from None
 
     @classmethod
     async def _start(cls, settings: ModelSettings) -> Self:

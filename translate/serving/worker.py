@@ -11,7 +11,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,17 +28,17 @@ from translate.model_directory import RUNTIME_MODEL
 from translate.monitoring.features import FeatureExtractor
 from translate.parsing import from_plain
 from translate.serving import messages
+from translate.serving.config import ServingEngine
 from translate.serving.engine_choice import choose_engine
 from translate.serving.faults import log_faults_briefly
 from translate.serving.options import TranslationOptions
 from translate.serving.words import word_fields
 
-AUTO = "auto"  # engine
 _KEPT_TRANSLATORS = 32  # of different options
 _WARM_UP = 32  # lines
 
 
-class LoadedModel:
+class WorkerModel:
     """A model that translates lines with options of their own.
 
     beam_size   of the search; 0: that of the model's run
@@ -65,7 +65,6 @@ class LoadedModel:
         return {
             "engine": self._config.engine.value,
             "precision": self._engine.precision.value,
-            "max_length": self._engine.max_length,
             "memory": kilobytes * 1024,
         }
 
@@ -93,10 +92,10 @@ class LoadedModel:
         return [{**record, "features": each.to_json()} for record, each in zip(found, features, strict=True)]
 
     @cached_property
-    def _native(self) -> LoadedModel:
+    def _native(self) -> WorkerModel:
         """The model on our engine, which can require terms; opened for the first request that has some."""
         config = replace(self._config, engine=EngineName.native, workers=1)
-        return LoadedModel(self._path, config, beam_size=self._beam_size)
+        return WorkerModel(self._path, config, beam_size=self._beam_size)
 
     def _make_translator(self, options: TranslationOptions) -> tuple[Translator, FeatureExtractor]:
         search = self._search
@@ -123,16 +122,29 @@ class LoadedModel:
         return translator, FeatureExtractor.of_translator(translator)
 
 
-def open_model(settings: Mapping[str, Any]) -> LoadedModel:
+def open_model(settings: Mapping[str, Any]) -> WorkerModel:
     """The model of a process's settings (model_process.ModelSettings)."""
-    path, engine = settings["model"], settings["engine"]
+    path, engine, beam_size = settings["model"], settings["engine"], settings["beam_size"]
     config = from_plain(DecodingConfig, settings["decoding"], "decoding")
-    chosen = choose_engine(path, config) if engine == AUTO else EngineName(engine)
-    # our engine would fork this process for each batch: the service has processes= for that
-    config = replace(config, engine=chosen, workers=1 if chosen is EngineName.native else 0)
     # an export has no weights for our engine
-    has_native = engine == AUTO and chosen is EngineName.ctranslate2 and not (Path(path) / RUNTIME_MODEL).is_file()
-    return LoadedModel(path, config, beam_size=settings["beam_size"], has_native=has_native)
+    is_auto, is_export = engine == ServingEngine.auto, (Path(path) / RUNTIME_MODEL).is_file()
+
+    @cache
+    def opened(name: EngineName) -> WorkerModel:
+        return WorkerModel(
+            path,
+            # our engine would fork this process for each batch: the service has processes= for that
+            replace(config, engine=name, workers=1 if name is EngineName.native else 0),
+            beam_size=beam_size,
+            has_native=is_auto and name is EngineName.ctranslate2 and not is_export,
+        )
+
+    def translate(name: EngineName, lines: Sequence[str]) -> list[str]:
+        return [record["text"] for record in opened(name).translate(lines, TranslationOptions())]
+
+    if not is_auto:
+        return opened(EngineName(engine))
+    return opened(choose_engine(path, config, beam_size=beam_size, translate=translate))
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
