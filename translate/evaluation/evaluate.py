@@ -16,12 +16,13 @@ from translate.decoding.translator import Translator
 from translate.evaluation.metrics import METRICS, NormalisedScores, normalised_scores, score
 from translate.evaluation.scores import MIN_RESAMPLES, MetricName, Scores
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER
+from translate.unspaced_scripts import HAN_AND_KANA
 
 GROUP_METRICS = 2  # groups are scored by the first so many of an evaluation's metrics
 _MANY_TABS = 0.5  # share of reference lines with a TAB above which TABs look like separators of alternatives
 _MANY_EMPTY = 0.1  # share of empty translations that deserves a warning
 _LENGTH_EDGES = (10, 20, 30, 40, 60)
-_WORD = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\\s\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
+_WORD = re.compile(rf"[{HAN_AND_KANA}]|[^\s{HAN_AND_KANA}]+")
 
 References = Sequence[Sequence[str]]
 

@@ -37,8 +37,8 @@ def choose_engine(path: str, config: DecodingConfig, *, beam_size: int, translat
     text = lines_of_run(folder)
     if text is None:
         logger.warning(
-            "%s: engine=native, since its run's test set, to compare engines with, is not known; engine=ctranslate2 may "
-            "be faster",
+            "%s: engine=native, since its run's test set, to compare engines with, is not known; "
+            "engine=ctranslate2 may be faster",
             path,
         )
         return EngineName.native

@@ -16,18 +16,16 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from translate.tokenizer import NUM_SPECIAL, UNK, Tokenizer
+from translate.unspaced_scripts import EAST_ASIAN_MARKS, HAN_AND_KANA, RARE_HAN, SOUTH_EAST_ASIAN
 
-# scripts without spaces between words: Thai, Lao, Myanmar, Khmer, Japanese, Chinese
-_NO_SPACES = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
+_UNSPACED = re.compile(f"[{SOUTH_EAST_ASIAN}{EAST_ASIAN_MARKS}{HAN_AND_KANA}{RARE_HAN}]")
 
 
 def is_in_word(character: str) -> bool:
     """True for a character that another one continues a word with: letters and digits of scripts with spaces."""
     if not (character.isalnum() or character == "_" or unicodedata.combining(character)):
         return False
-    return not _NO_SPACES.match(character)
+    return not _UNSPACED.match(character)
 
 
 def find_words(text: str, line: str) -> list[int]:
