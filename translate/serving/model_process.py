@@ -35,7 +35,7 @@ class ModelSettings:
 class ModelProcess:
     """A running process with a loaded model; one request at a time.
 
-    facts  engine, precision, bytes of memory
+    facts  of worker.WorkerModel.describe: engine, precision, bytes of memory
     """
 
     def __init__(self, process: ChildProcess, facts: dict[str, Any]) -> None:
@@ -45,18 +45,26 @@ class ModelProcess:
     @classmethod
     async def start(cls, settings: ModelSettings) -> Self:
         """Start a process and load the model. Raises UserError with the reason why that is impossible."""
+        process = await cls._start(settings)
+        if process.facts["has_needless_torch"]:  # hundreds of megabytes; the cache is filled now
+            await process.stop()
+            process = await cls._start(settings)
+        return process
+
+    @classmethod
+    async def _start(cls, settings: ModelSettings) -> Self:
         for attempt in range(1, _ATTEMPTS):
             try:
-                return await cls._start(settings)
+                return await cls._try_start(settings)
             except (ProcessEndedError, OSError):
                 await asyncio.sleep(attempt)
         try:
-            return await cls._start(settings)
+            return await cls._try_start(settings)
         except (ProcessEndedError, OSError) as error:
             raise UserError(f"model={settings.model}: {error}") from None
 
     @classmethod
-    async def _start(cls, settings: ModelSettings) -> Self:
+    async def _try_start(cls, settings: ModelSettings) -> Self:
         process = await ChildProcess.start(_WORKER)
         try:
             reply = await process.ask(vars(settings))

@@ -9,6 +9,7 @@ It ends with its standard input. Started by model_process.py.
 from __future__ import annotations
 
 import resource
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property, lru_cache
@@ -66,6 +67,8 @@ class WorkerModel:
             "engine": self._config.engine.value,
             "precision": self._engine.precision.value,
             "memory": kilobytes * 1024,
+            # after a comparison of engines or a conversion of the model
+            "has_needless_torch": self._config.engine is not EngineName.native and "torch" in sys.modules,
         }
 
     def translate(self, lines: Sequence[str], options: TranslationOptions) -> list[dict[str, Any]]:
