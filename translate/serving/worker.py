@@ -150,7 +150,7 @@ def open_model(settings: Mapping[str, Any]) -> WorkerModel:
     return opened(choose_engine(path, config, beam_size=beam_size, translate=translate))
 
 
-def serve(requests: BinaryIO, replies: BinaryIO) -> None:
+def answer_requests(requests: BinaryIO, replies: BinaryIO) -> None:
     """Load the model that the first request names, then answer the others until the stream ends."""
     first = messages.read(requests)
     if first is None:
@@ -173,7 +173,7 @@ def main() -> None:
     requests, replies = messages.standard_streams()
     start_log()
     log_faults_briefly()
-    serve(requests, replies)
+    answer_requests(requests, replies)
 
 
 if __name__ == "__main__":
