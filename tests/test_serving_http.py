@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from fake_service import fake_app, write_fake_model
 from translate.monitoring.log import LogEntry
 from translate.monitoring.sampling import read_samples
-from translate.serving.access import new_key, read_keys
+from translate.serving.api_keys import new_key, read_keys
 from translate.serving.config import LimitConfig
 from translate.serving.request_log import RequestLog
 

@@ -13,7 +13,8 @@ from starlette.testclient import TestClient
 from fake_service import FakeModels, fake_app, write_fake_model
 from translate.errors import UserError
 from translate.serve import by_folder_name
-from translate.serving.access import Access, AccessError, new_key, read_keys
+from translate.serving.access import Access, AccessError
+from translate.serving.api_keys import new_key, read_keys
 from translate.serving.config import LimitConfig
 from translate.serving.model_version import ModelVersion
 from translate.serving.options import TranslationOptions

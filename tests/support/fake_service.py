@@ -15,7 +15,8 @@ from fastapi import FastAPI
 
 from translate.errors import UserError
 from translate.monitoring.features import LineFeatures
-from translate.serving.access import Access, ApiKey
+from translate.serving.access import Access
+from translate.serving.api_keys import ApiKey
 from translate.serving.app import make_app
 from translate.serving.batching import BatchQueue, Record
 from translate.serving.child_process import ProcessEndedError

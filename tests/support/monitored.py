@@ -56,7 +56,7 @@ def translation(text: str, source: Sequence[int], target: Sequence[int], *, scor
 
 @cache
 def shipped_features() -> list[LineFeatures]:
-    """Those of the shipped test set."""
+    """Features of the shipped test set."""
     return features(*(list(read_lines(SHIPPED / f"test.{side}")) for side in ("en", "de")))
 
 

@@ -54,7 +54,7 @@ class TimedConnection(H11Protocol):
         self._update()
 
     def resume_writing(self) -> None:
-        """Go on writing."""
+        """Continue to write."""
         super().resume_writing()
         self._update()
 
