@@ -34,7 +34,7 @@ class ServeConfig:
     model         folders of runs, model directories or exports; of several with one direction, the first is preferred
     host, port    address; 0.0.0.0 is every one of the machine
     engine        auto: ctranslate2 where it is installed and shown equal, else native
-    device, precision, threads   as of translate.decode; threads are those of one process
+    device, precision, threads   as in translate.decode; threads are those of one process
     processes     of each model, which translate batches side by side
     beam_size     of the search; 0: that of the model's run
     batch_sentences   most lines that are translated in one batch
