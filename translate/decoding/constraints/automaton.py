@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from translate.decoding.constraints.constraints import Constraints, Term
+from translate.decoding.constraints.constraints import Constraints
 from translate.decoding.constraints.vocabulary import Patterns, is_in_word
 from translate.tokenizer import EOS
 
@@ -83,7 +83,9 @@ class Automaton:
         for spelling in self._spellings:
             of_term[spelling.term].append(spelling)
         # the spelling to propose, by whether it is at the start of a translation
-        self._preferred = [{is_first: _preferred(own, is_first=is_first) for is_first in (False, True)} for own in of_term]
+        self._preferred = [
+            {is_first: _preferred(own, is_first=is_first) for is_first in (False, True)} for own in of_term
+        ]
         self._sizes = [max(spelling.size for spelling in own) for own in of_term]
         self._positions = [_Position((0,) * len(self._terms))]
         self._numbers = {self._positions[0]: 0}
