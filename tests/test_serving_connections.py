@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from fake_service import fake_app, write_fake_model
 from live_service import eventually, live
+from translate.serving.addresses import subscriber_of
 from translate.serving.config import LimitConfig
 from translate.serving.server import listen
 
@@ -68,6 +69,30 @@ def test_connections_beyond_the_limit_get_no_answer_and_cost_nothing(tmp_path):
         for connection in idle:
             connection.close()
         assert eventually(lambda: service.status(close) == b"200")
+
+
+def test_a_wrong_key_is_refused_before_the_body_arrives(tmp_path):
+    app = fake_app(write_fake_model(tmp_path / "one"), require_key=True)
+    wrong, length = b"Authorization: Bearer wrong\r\n", b"Content-Length: 1000\r\n\r\n"
+    with live(app) as service:
+        for head in (POST + wrong + length, POST.replace(b"/translate", b"/v1/translate") + length):
+            with service.connect() as connection:
+                connection.sendall(head)
+                assert connection.recv(12) == b"HTTP/1.1 403"
+
+
+@pytest.mark.parametrize(("proxies", "status"), [([], b""), (["10.1.1.1", "127.0.0.0/8"], b"200")])
+def test_one_address_cannot_have_all_connections(tmp_path, proxies, status):
+    app = fake_app(write_fake_model(tmp_path / "one"), limits=LimitConfig(connections_per_address=2))
+    with live(app, proxies=proxies) as service, service.connect(), service.connect():
+        assert eventually(lambda: service.connections == 2)
+        assert service.status(HEAD + b"Connection: close\r\n\r\n") == status
+
+
+def test_a_network_of_ipv6_belongs_to_one_client():
+    assert subscriber_of("2001:db8:1:2:3:4:5:6") == subscriber_of("2001:db8:1:2::1") == "2001:db8:1:2::/64"
+    assert subscriber_of("::ffff:192.0.2.1") == "192.0.2.1"
+    assert [subscriber_of(each) for each in ("192.0.2.1", "/run/socket")] == ["192.0.2.1", "/run/socket"]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,16 @@ def test_a_batch_has_jobs_of_equal_options_only():
     asyncio.run(run())
 
 
+def test_lines_with_terms_have_smaller_batches():
+    async def run() -> None:
+        queue = BatchQueue(sentences=6, limit=100)
+        terms = TranslationOptions(terms=(("a", "x"), ("B", "y"), ("dog", "Hund")))
+        await queue.put(make_jobs("one", "c", "A dog", "b", "a b dog", "c", options=terms))
+        assert [lines_of(await queue.take()) for _ in range(2)] == [["c", "A dog", "b"], ["a b dog", "c"]]
+
+    asyncio.run(run())
+
+
 def test_a_job_that_must_be_alone_is():
     async def run() -> None:
         queue = BatchQueue(sentences=8, limit=100)
@@ -177,6 +187,22 @@ def test_models_beyond_the_budget_take_turns(tmp_path):
         assert [model.is_loaded for model in fake.models] == [False, True]
         found = await asyncio.gather(translated(fake, "de", "b"), translated(fake, "fr", "c"))
         assert found == [["B"], ["C"]]
+        await fake.models.close()
+
+    asyncio.run(run())
+
+
+def test_a_model_that_grows_beyond_the_budget_has_others_unloaded(tmp_path):
+    async def run() -> None:
+        fake = FakeModels(*(write_fake_model(tmp_path / name, target=name) for name in ("de", "fr")))
+        await fake.models.load_all()
+        fake.models._budget = 3 << 20
+        fake.started[1].grows_to = 4 << 20  # such as by our engine, for terms
+        assert await translated(fake, "fr", "a") == ["A"]
+        assert [model.memory for model in fake.models] == [1 << 20, 4 << 20]
+        assert await translated(fake, "fr", "b") == ["B"]
+        await asyncio.gather(*fake.models._tasks.values())
+        assert [model.is_loaded for model in fake.models] == [False, True]
         await fake.models.close()
 
     asyncio.run(run())

@@ -38,16 +38,18 @@ class FakeProcess:
     ends_at  a line that ends it; None: none does
     batches  lines of the batches so far
     gate     batches wait until it is set
+    grows_to bytes of memory after the next batch
     """
 
     def __init__(self, ends_at: str | None = None) -> None:
-        self.facts = {"engine": "fake", "precision": "fp32", "memory": 1 << 20}
+        self.facts: dict[str, Any] = {"engine": "fake", "precision": "fp32", "memory": 1 << 20}
         self.ends_at = ends_at
         self.batches: list[list[str]] = []
         self.options: list[TranslationOptions] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.has_ended = False
+        self.grows_to = 1 << 20
 
     async def translate(self, lines: Sequence[str], options: TranslationOptions) -> list[Record]:
         self.batches.append(list(lines))
@@ -56,6 +58,7 @@ class FakeProcess:
         if self.ends_at in lines or self.has_ended:
             self.has_ended = True
             raise ProcessEndedError("killed by the test")
+        self.facts["memory"] = self.grows_to
         return [record(line, options) for line in lines]
 
     async def kill(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from fastapi import FastAPI
@@ -14,10 +14,10 @@ from translate.serving.server import Server, listen
 
 
 @contextmanager
-def live(app: FastAPI) -> Iterator[LiveService]:
+def live(app: FastAPI, *, proxies: Sequence[str] = ()) -> Iterator[LiveService]:
     """Serve an application in a thread, as translate.serve does."""
     listener = listen("127.0.0.1", 0)
-    server = Server(app, app.state.service)
+    server = Server(app, app.state.service, proxies=proxies)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -7,6 +7,7 @@ import math
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from translate.serving.options import TranslationOptions
@@ -41,10 +42,12 @@ class Job:
     crashes: int = 0
     result: asyncio.Future[list[Record]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
-    @property
+    @cached_property
     def size(self) -> int:
-        """Number of lines; a long one counts as several, since it takes as long."""
-        return sum(1 + len(line) // _USUAL_LENGTH for line in self.lines)
+        """Number of usual lines that take as long: a long line counts as several, and so does one with terms."""
+        terms = [source.lower() for source, _ in self.options.terms]
+        lowered = [line.lower() for line in self.lines]
+        return sum(1 + len(line) // _USUAL_LENGTH + sum(term in line for term in terms) for line in lowered)
 
     @property
     def is_wanted(self) -> bool:

@@ -35,6 +35,7 @@ class LimitConfig:
     file_seconds      time in which a document is translated
     queue       lines that may wait for a model; more are answered by status 429
     connections open at a time
+    connections_per_address   of them; those of proxies= do not count
     requests_per_minute, characters_per_minute   of each client: of a key, else of an address
     """
 
@@ -52,6 +53,7 @@ class LimitConfig:
     file_seconds: int = 600
     queue: int = 1000
     connections: int = 1000
+    connections_per_address: int = 500
     requests_per_minute: int = 0
     characters_per_minute: int = 0
 

@@ -100,22 +100,28 @@ class ModelPool:
         await asyncio.gather(*(model.unload() for model in self))
 
     def _start_loading(self, model: ServedModel) -> None:
-        if not model.is_loaded and model.name not in self._tasks:
+        if (not model.is_loaded or self._is_over_budget) and model.name not in self._tasks:
             task = asyncio.create_task(self._load(model))
             self._tasks[model.name] = task
             task.add_done_callback(lambda _: self._tasks.pop(model.name, None))
 
     async def _load(self, model: ServedModel) -> None:
         async with self._loading:
+            if model.is_loaded:  # one has grown
+                await self._make_room(0, least=1)
+                return
             await self._make_room(expected_memory(model))
             try:
                 await model.load()
             except UserError as error:
                 logger.error("%s: %s", model.name, error)
 
-    async def _make_room(self, needed: int) -> None:
-        """Unload the least recently used models, idle ones first; busy ones are given some seconds to become idle."""
-        while self._budget and self._used() + needed > self._budget and (loaded := self._loaded()):
+    async def _make_room(self, needed: int, *, least: int = 0) -> None:
+        """Unload the least recently used models, idle ones first; busy ones are given some seconds to become idle.
+
+        least  number of models that stay
+        """
+        while self._budget and self._used() + needed > self._budget and len(loaded := self._loaded()) > least:
             if not any(model.queue.is_idle for model in loaded):
                 await _first_idle(loaded, seconds=_PATIENCE)
             model = min([each for each in loaded if each.queue.is_idle] or loaded, key=lambda each: each.last_used)
@@ -126,6 +132,11 @@ class ModelPool:
 
     def _loaded(self) -> list[ServedModel]:
         return [model for model in self if model.is_loaded]
+
+    @property
+    def _is_over_budget(self) -> bool:
+        """True if models have grown beyond the budget, and another one than the last can be unloaded."""
+        return bool(self._budget) and self._used() > self._budget and len(self._loaded()) > 1
 
     def _used(self) -> int:
         return sum(model.memory for model in self._loaded())

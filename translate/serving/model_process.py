@@ -85,6 +85,7 @@ class ModelProcess:
         reply = await self._process.ask({"lines": list(lines), "options": options.to_plain()})
         if "error" in reply:
             raise UserError(reply["error"])
+        self.facts["memory"] = reply["memory"]  # terms may have had our engine loaded beside another one
         translations: list[dict[str, Any]] = reply["translations"]
         assert len(translations) == len(lines), "every line has its translation"
         return translations

@@ -126,9 +126,10 @@ class ServedModel:
                     await running
                     raise
                 if not is_running:
-                    process = await self._start(self.settings)
+                    former, process = process, await self._start(self.settings)
+                    self.memory += process.facts["memory"] - former.facts["memory"]
         except UserError as error:
-            logger.error("%s: %s", self.name, error)
+            logger.error("%s: a process has ended, and cannot be started again: %s", self.name, error)
             self._workers = [worker for worker in self._workers if worker is not asyncio.current_task()]
             if not self._workers:  # the next request tries again
                 self.queue.fail(ModelFailedError(str(error)))
@@ -138,7 +139,7 @@ class ServedModel:
     async def _translate(self, process: ModelProcess, batch: Sequence[Job]) -> bool:
         """Translate a batch; False if the process has ended, whose jobs then wait again."""
         lines = [line for job in batch for line in job.lines]
-        start = time.monotonic()
+        start, memory = time.monotonic(), process.facts["memory"]
         try:
             async with asyncio.timeout(_LONGEST_BATCH):
                 records = await process.translate(lines, batch[0].options)
@@ -151,6 +152,7 @@ class ServedModel:
             return False
         finally:
             self.queue.task_done()
+        self.memory += process.facts["memory"] - memory
         seconds = time.monotonic() - start
         self.queue.update_rate(len(lines), seconds)
         self._metrics.batch_done(self.name, records, seconds)

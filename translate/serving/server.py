@@ -28,7 +28,9 @@ class Server(uvicorn.Server):
         limits = service.limits
         settings = uvicorn.Config(
             app,
-            http=partial(TimedConnection, seconds=limits.seconds),  # type: ignore[arg-type]  # it is only called
+            http=partial(  # type: ignore[arg-type]  # it is only called
+                TimedConnection, seconds=limits.seconds, per_address=limits.connections_per_address, proxies=proxies
+            ),
             ws="none",
             log_config=None,
             access_log=False,

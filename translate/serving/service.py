@@ -13,6 +13,7 @@ from translate.data.formats.language_names import same_language
 from translate.documents.document import DocumentFormat, DocumentOptions
 from translate.errors import UserError
 from translate.serving.access import Access, Client
+from translate.serving.addresses import subscriber_of
 from translate.serving.batching import Record
 from translate.serving.config import LimitConfig
 from translate.serving.detection import Detected, LanguageDetector
@@ -82,13 +83,19 @@ class Service:
                 found.setdefault(source, {})[target] = None
         return {source: list(targets) for source, targets in found.items()}
 
+    def check_key(self, request: Request, *, may_be_in_body: bool) -> None:
+        """Check the key of a request by its headers alone. Raises AccessError."""
+        key = key_of_headers(request)
+        if key or not may_be_in_body:
+            self.access.owner(key)
+
     def admit(self, request: Request, key: str, texts: Sequence[str]) -> Client:
         """Check the key, the rate and the limits of a request; returns its client.
 
         Raises AccessError, RateError, UserError.
         """
         owner = self.access.owner(key or key_of_headers(request))
-        client = Client(owner, request.client.host if request.client else "")
+        client = Client(owner, subscriber_of(request.client.host) if request.client else "")
         if len(texts) > self.limits.texts:
             raise UserError(f"{len(texts):,} texts; at most {self.limits.texts:,} in a request")
         characters = sum(map(len, texts))

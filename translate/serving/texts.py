@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from translate.decoding.segmentation import Segment, Splitting, join_translations
+from translate.errors import UserError
 from translate.sentences import split_sentences
 from translate.serving.batching import Record
 from translate.serving.model_pool import ModelPool
@@ -145,6 +146,10 @@ class TextTranslation:
             _cancel(futures)
 
     def _divide(self, text: str, *, by_lines: bool) -> list[Part]:
+        if by_lines and self._options.terms and (longest := max(map(len, text.split("\n")))) > _LONGEST:
+            raise UserError(
+                f"terms with details, n_best or prefix: a line of {longest:,} characters; at most {_LONGEST:,}"
+            )
         version = self._model.current
         return divide(text, version.splitting, by_lines=by_lines, as_one=bool(version.context))
 

@@ -1,7 +1,7 @@
 """A process of the service with one model: reads requests from standard input, writes replies to standard output.
 
     {"model": …, "engine": …, …}      → {"ready": …} or {"error": …}
-    {"lines": […], "options": {…}}    → {"translations": [{…}, …]} or {"error": …}
+    {"lines": […], "options": {…}}    → {"translations": [{…}, …], "memory": …} or {"error": …}
 
 It ends with its standard input. Started by model_process.py.
 """
@@ -62,11 +62,10 @@ class WorkerModel:
 
     def describe(self) -> dict[str, Any]:
         """Facts about the loaded model, for its operators."""
-        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {
             "engine": self._config.engine.value,
             "precision": self._engine.precision.value,
-            "memory": kilobytes * 1024,
+            "memory": memory_of_process(),
             # after a comparison of engines or a conversion of the model
             "has_needless_torch": self._config.engine is not EngineName.native and "torch" in sys.modules,
         }
@@ -150,6 +149,11 @@ def open_model(settings: Mapping[str, Any]) -> WorkerModel:
     return opened(choose_engine(path, config, beam_size=beam_size, translate=translate))
 
 
+def memory_of_process() -> int:
+    """The most bytes that this process has had in memory."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def answer_requests(requests: BinaryIO, replies: BinaryIO) -> None:
     """Load the model that the first request names, then answer the others until the stream ends."""
     first = messages.read(requests)
@@ -164,7 +168,8 @@ def answer_requests(requests: BinaryIO, replies: BinaryIO) -> None:
     while (request := messages.read(requests)) is not None:
         try:
             options = TranslationOptions.from_plain(request["options"])
-            messages.write(replies, {"translations": model.translate(request["lines"], options)})
+            translations = model.translate(request["lines"], options)
+            messages.write(replies, {"translations": translations, "memory": memory_of_process()})
         except UserError as error:
             messages.write(replies, {"error": str(error)})
 
