@@ -97,7 +97,10 @@ async def stream(request: Request) -> StreamingResponse:
         except Exception as error:  # the status is sent: the last line tells it
             yield json.dumps({"error": request.app.state.describe(error)}) + "\n"
 
-    headers = {"X-Source-Language": request.state.record.source or source}  # as the model spells it
+    headers = {
+        "X-Source-Language": request.state.record.source or source,  # as the model spells it
+        "X-Accel-Buffering": "no",  # nginx passes each line on at once
+    }
     return StreamingResponse(lines(), media_type="application/x-ndjson", headers=headers)
 
 

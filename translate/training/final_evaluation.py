@@ -17,6 +17,7 @@ from translate.evaluation.report import reference_files, terminal_text, write_re
 from translate.evaluation.scores import MetricName
 from translate.files import read_json, write_json
 from translate.model_directory import WEIGHTS
+from translate.monitoring.baseline import keep_baselines
 from translate.training.before_adaptation import scores_before
 from translate.training.best_model import restore_models
 from translate.training.config import TrainConfig
@@ -89,6 +90,8 @@ def final_evaluation(
         )
         evaluations.append(evaluation)
     if world.is_main:
+        if not config.adapt.adds_weights:  # an adapter is served merged, under another version
+            keep_baselines(folder.best, validator.translator, data.tests, evaluations)
         summary = report(evaluations, config, state, folder, [text.reference_paths for text in data.tests], reporter)
         content = {
             "step": progress.step,
