@@ -20,7 +20,7 @@ from translate.evaluation.evaluate import Evaluation, describe_decoding
 from translate.evaluation.report import HYPOTHESES
 from translate.exporting.lines_to_compare import given_lines, lines_of_run
 from translate.files import read_json, write_text
-from translate.model_directory import MONITORING, content_hash, find_model_or_export, read_origin
+from translate.model_directory import ADAPTER, MONITORING, content_hash, find_model_or_export, read_origin
 from translate.monitoring.features import FeatureExtractor, LineFeatures
 from translate.monitoring.log import choose_lines, direction_of, read_log
 from translate.monitoring.measures import CONFIDENCE, LOW_CONFIDENCE, PARTS
@@ -83,13 +83,14 @@ def keep_baselines(
 ) -> None:
     """Write the features of a run's test sets, which its model has just translated, beside the model's weights.
 
-    Of several test sets of one direction, the first counts. Baselines that are there already stay.
+    Of several test sets of one direction, the first counts. Baselines that are there already stay, and an adapter has
+    none: it is served merged, as another version.
 
     model        model directory
-    evaluations  of the texts by the translator, which has the model
+    evaluations  of the texts by the translator, which has the model; none of a run that was scored before
     """
     path = model / MONITORING
-    if path.is_file():
+    if path.is_file() or not evaluations or (model / ADAPTER).is_file():
         return
     extract, version = FeatureExtractor.of_translator(translator), content_hash(str(model))
     found: dict[str, Baseline] = {}

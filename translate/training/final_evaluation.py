@@ -17,7 +17,6 @@ from translate.evaluation.report import reference_files, terminal_text, write_re
 from translate.evaluation.scores import MetricName
 from translate.files import read_json, write_json
 from translate.model_directory import WEIGHTS
-from translate.monitoring.baseline import keep_baselines
 from translate.training.before_adaptation import scores_before
 from translate.training.best_model import restore_models
 from translate.training.config import TrainConfig
@@ -63,15 +62,18 @@ def final_evaluation(
     validator: Validator,
     models: ModelWriter,
     reporter: Reporter,
-) -> None:
-    """Scores of the best model, in the log, in evaluation/, in result.json and in the loggers."""
+) -> list[Evaluation]:
+    """Scores of the best model, in the log, in evaluation/, in result.json and in the loggers.
+
+    Returns the evaluations of all test sets; none of a run that was scored before.
+    """
     folder, world, progress = models.folder, states.world, state.progress
     if world.from_main(world.is_main and is_finished(folder.result_file, step=state.step)):
         logger.info("this run is over: raise its bounds (run.max_steps, …) to continue, or choose another run.dir")
         content = read_json(folder.result_file)
         logger.info(content["summary"])
         reporter.results(state, _constants(content.get("tests", {})))
-        return
+        return []
     restore_models(config, state, states, validator, models)  # lost during the run
     average_checkpoints(config, state, states, validator, models, reporter)
     set_weights(state.model.module, read_weights(folder.best / WEIGHTS, state.model.module))
@@ -90,8 +92,6 @@ def final_evaluation(
         )
         evaluations.append(evaluation)
     if world.is_main:
-        if not config.adapt.adds_weights:  # an adapter is served merged, under another version
-            keep_baselines(folder.best, validator.translator, data.tests, evaluations)
         summary = report(evaluations, config, state, folder, [text.reference_paths for text in data.tests], reporter)
         content = {
             "step": progress.step,
@@ -103,6 +103,7 @@ def final_evaluation(
         }
         write_json(folder.result_file, content)  # last: from here on the run counts as scored
     world.wait()
+    return evaluations
 
 
 def is_finished(result_file: Path, *, step: int) -> bool:
