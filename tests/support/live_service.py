@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -16,7 +16,7 @@ from translate.serving.connections import TimedConnection
 
 
 @contextmanager
-def live(app: FastAPI, *, seconds: float, connections: int = 100) -> Iterator[LiveService]:
+def live(app: FastAPI, *, seconds: float, connections: int = 100, proxies: Sequence[str] = ()) -> Iterator[LiveService]:
     """Serve an application in a thread, with the settings of translate.serve."""
     listener = socket.create_server(("127.0.0.1", 0))
     settings = uvicorn.Config(
@@ -27,6 +27,8 @@ def live(app: FastAPI, *, seconds: float, connections: int = 100) -> Iterator[Li
         access_log=False,
         server_header=False,
         limit_concurrency=connections,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
     )
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
