@@ -160,8 +160,8 @@ def test_parts_of_a_stream_arrive_while_the_next_ones_are_translated(proxy, monk
 
     monkeypatch.setattr(process, "translate", translate_slowly)
     body = json.dumps({"text": "One. Two.", "source": "en", "target": "de"})
-    answer = proxy.request("POST", "/v1/translate/stream", body, client="127.0.0.5", Content_Type="application/json")
     start = time.monotonic()
+    answer = proxy.request("POST", "/v1/translate/stream", body, client="127.0.0.5", Content_Type="application/json")
     assert json.loads(answer.readline())["text"] == "ONE."
     assert time.monotonic() - start < 4
     has_first.set()
