@@ -6,6 +6,7 @@ import json
 import random
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,19 @@ def test_results_fit_a_narrow_terminal(run, tmp_path):
     assert all(any(line.startswith(f"{measure.title} ") for line in lines) for measure in MEASURES)
     wide = report_text(report, width=None)
     assert all(f"{finding.difference.now}  " in wide for finding in report.newest.findings)
+
+
+def test_training_has_kept_the_baseline_that_the_command_makes(tmp_path):
+    kept = load(trained_model() / "best" / MONITORING, direction="")
+    again = tmp_path / "again.json"
+    done = call_here("monitor", f"model={trained_model()}", "make_baseline=true", "search=greedy", f"baseline={again}")
+    assert done.returncode == 0, done.stderr.decode()
+    made = load(again, direction="")
+    assert kept.decoding == made.decoding
+    assert (kept.text, kept.model, kept.direction) == (made.text, made.model, made.direction)
+    confidence = [line.log_prob for line in made.lines]
+    assert [line.log_prob for line in kept.lines] == pytest.approx(confidence, abs=2e-4)  # of another batch size
+    assert [replace(line, log_prob=0) for line in kept.lines] == [replace(line, log_prob=0) for line in made.lines]
 
 
 def test_a_run_without_a_baseline_is_compared_by_its_translations(run, tmp_path):

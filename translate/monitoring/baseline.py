@@ -12,14 +12,15 @@ from typing import Any
 from translate.data.corpora import ParallelText
 from translate.decoding.config import DecodingConfig
 from translate.decoding.translation import Translation
+from translate.decoding.translator import Translator
 from translate.disk_space import write_error
 from translate.engines import load_translator
 from translate.errors import UserError, excerpt
-from translate.evaluation.evaluate import describe_decoding
+from translate.evaluation.evaluate import Evaluation, describe_decoding
 from translate.evaluation.report import HYPOTHESES
 from translate.exporting.lines_to_compare import given_lines, lines_of_run
 from translate.files import read_json, write_text
-from translate.model_directory import MONITORING, content_hash, find_model_or_export, read_origin
+from translate.model_directory import ADAPTER, MONITORING, content_hash, find_model_or_export, read_origin
 from translate.monitoring.features import FeatureExtractor, LineFeatures
 from translate.monitoring.log import choose_lines, direction_of, read_log
 from translate.monitoring.measures import CONFIDENCE, LOW_CONFIDENCE, PARTS
@@ -29,6 +30,7 @@ from translate.text import read_lines
 from translate.training.saved_states import CONFIG
 
 _FORMAT = 1
+_MOST_KEPT = 2000  # lines of a run's test set
 _BEGINNING = '{"format"'  # of the files that save writes
 _HYPOTHESES_OF_RUN = Path("evaluation") / HYPOTHESES
 
@@ -64,9 +66,8 @@ def make_baseline(model: str, config: DecodingConfig, *, source: str, most: int)
         raise UserError(
             f"model={model}: the test set of its run is not known here: set source= to a file of held-out text"
         )
-    chosen = _spread(text.source, most)
     translator = load_translator(model, config)
-    tagged = [translator.tagging.put_in_front(line) for line in chosen]
+    tagged = [translator.tagging.put_in_front(text.source[index]) for index in _spread(len(text.source), most)]
     features = FeatureExtractor.of_translator(translator)(tagged, translator.translate(tagged))
     return Baseline(
         lines=_with_text(features, text.name),
@@ -77,9 +78,44 @@ def make_baseline(model: str, config: DecodingConfig, *, source: str, most: int)
     )
 
 
-def _spread(lines: Sequence[str], most: int) -> list[str]:
-    count = min(len(lines), most)
-    return [lines[index * len(lines) // count] for index in range(count)]
+def keep_baselines(
+    model: Path, translator: Translator, texts: Sequence[ParallelText], evaluations: Sequence[Evaluation]
+) -> None:
+    """Write the features of a run's test sets, which its model has just translated, beside the model's weights.
+
+    Of several test sets of one direction, the first counts. Baselines that are there already stay, and an adapter has
+    none: it is served merged, as another version.
+
+    model        model directory
+    evaluations  of the texts by the translator, which has the model; none of a run that was scored before
+    """
+    path = model / MONITORING
+    if path.is_file() or not evaluations or (model / ADAPTER).is_file():
+        return
+    extract, version = FeatureExtractor.of_translator(translator), content_hash(str(model))
+    found: dict[str, Baseline] = {}
+    for text, evaluation in zip(texts, evaluations, strict=True):
+        chosen = _spread(len(text.source), _MOST_KEPT)
+        features = extract([text.source[i] for i in chosen], [evaluation.translations[i] for i in chosen])
+        lines = [line for line in features if line.segments]
+        direction = _direction(text, translator.manifest)
+        if lines and direction not in found:
+            found[direction] = Baseline(
+                lines=lines, text=text.name, direction=direction, model=version, decoding=evaluation.decoding
+            )
+            save(found[direction], path)
+
+
+def copy_baselines(model: Path, export: Path) -> None:
+    """Give an export the baselines of its model directory, if there are any, as those of its own version."""
+    if (model / MONITORING).is_file():
+        _write(export / MONITORING, {**_read(model / MONITORING), "model": content_hash(str(export))})
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Indices of at most so many of `count` lines."""
+    chosen = min(count, most)
+    return [index * count // chosen for index in range(chosen)]
 
 
 def _with_text(features: Sequence[LineFeatures], name: str) -> list[LineFeatures]:
@@ -117,7 +153,10 @@ def save(baseline: Baseline, path: Path) -> None:
         "decoding": baseline.decoding,
         "features": {name: [line[name] for line in lines] for name in LineFeatures().to_json()},
     }
-    content = {"format": _FORMAT, "model": baseline.model, "directions": directions}
+    _write(path, {"format": _FORMAT, "model": baseline.model, "directions": directions})
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
     try:
         write_text(path, json.dumps(content, ensure_ascii=False))
     except OSError as error:
