@@ -16,18 +16,11 @@ from translate.data.corpus import one_or_several
 from translate.decoding.config import DecodingConfig
 from translate.errors import UserError, require_at_least, require_between, show_controls
 from translate.files import json_text
-from translate.monitoring.baseline import (
-    Baseline,
-    baseline_of_model,
-    baseline_path,
-    check_target,
-    make_baseline,
-    read_baseline,
-    save,
-)
+from translate.monitoring.baseline import Baseline, baseline_of_file, baseline_path, check_target, save_baseline
 from translate.monitoring.drift import LEAST_LINES, find_drift
 from translate.monitoring.json_lines import find_files
 from translate.monitoring.log import choose_lines, read_log
+from translate.monitoring.make_baselines import baseline_of_model, make_baseline
 from translate.monitoring.page import drift_page
 from translate.monitoring.results import DriftReport, describe_baseline, metrics_text, report_json, report_text
 from translate.monitoring.sampling import draw, read_samples, write_sheet
@@ -124,7 +117,7 @@ def monitor(config: MonitorConfig) -> None:
     check_files(config)
     if config.make_baseline:
         found = make_baseline(config.model, config, source=config.source, most=config.lines or _MOST_LINES)
-        save(found, target_of(config))
+        save_baseline(found, target_of(config))
         print_notes(f"{target_of(config)}: {found.direction}, {describe_baseline(found)}")
     if config.logs:
         report = compare(config)
@@ -182,7 +175,7 @@ def compare(config: MonitorConfig) -> DriftReport:
 def find_baseline(config: MonitorConfig) -> Baseline:
     """The baseline that the configuration names."""
     if config.baseline:
-        return read_baseline(config.baseline, direction=config.direction, last=config.last)
+        return baseline_of_file(config.baseline, direction=config.direction, last=config.last)
     return baseline_of_model(config.model, direction=config.direction)
 
 

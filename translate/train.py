@@ -19,7 +19,7 @@ from translate.errors import UserError
 from translate.importing.base_model import base_directions, base_model_config, for_direction, load_base_model
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES
-from translate.monitoring.baseline import keep_baselines
+from translate.monitoring.make_baselines import keep_baselines
 from translate.signals import Interrupted, stop_signals
 from translate.training.back_translation import back_translate
 from translate.training.before_adaptation import score_before
