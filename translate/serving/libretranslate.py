@@ -92,7 +92,7 @@ async def download_file(request: Request, token: str) -> StreamingResponse:
     service: Service = request.app.state.service
     found = service.downloads.fetch(token)
     if found is None:
-        raise UserError("unknown file, or one that has expired")
+        raise UserError("unknown file, or one that has expired: translate the document again")
     stem, ending = PurePath(found.name).stem, PurePath(found.name).suffix
     name = "".join(c if c.isalnum() and c.isascii() else "_" for c in stem) or "file"
     headers = {"Content-Disposition": f'attachment; filename="{name}_translated{ending.lower()}"'}
