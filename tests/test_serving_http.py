@@ -86,11 +86,13 @@ def test_languages_settings_and_detection_describe_the_service(client):
 def test_a_file_is_translated_and_fetched(client):
     document = "1\n00:00:01,000 --> 00:00:02,000\nA dog.\n"
     sent = client.post(
-        "/translate_file", files={"file": ("../../a b.srt", document)}, data={"source": "en", "target": "de"}
+        "/translate_file", files={"file": ("../../é b\u202e.srt", document)}, data={"source": "en", "target": "de"}
     )
     fetched = client.get(sent.json()["translatedFileUrl"])
     assert fetched.text == document.replace("A dog.", "A DOG.")
-    assert fetched.headers["content-disposition"] == 'attachment; filename="a_b_translated.srt"'
+    assert fetched.headers["content-disposition"] == (
+        "attachment; filename=\"__b__translated.srt\"; filename*=UTF-8''%C3%A9_b__translated.srt"
+    )
     assert client.get("/download_file/other").status_code == 400
     program = client.post("/translate_file", files={"file": ("a.exe", b"MZ")}, data={"source": "en", "target": "de"})
     assert ".exe" in program.json()["error"]

@@ -23,8 +23,9 @@ from translate.monitoring.log import direction_of
 from translate.output import write_output
 
 COLUMNS = ("id", "direction", "source", "translation", "adequacy 1-5", "fluency 1-5", "error", "comment")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheet programs run as a formula (OWASP, CSV injection)
-_LINE_ENDS = str.maketrans(dict.fromkeys("\t\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029", " "))
+# what spreadsheet programs run as a formula, also behind spaces and in full width (OWASP, CSV injection)
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+_NO_TEXT = str.maketrans(dict.fromkeys([*map(chr, range(32)), "\x7f", "\x85", "\u2028", "\u2029"], " "))
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,6 @@ def write_sheet(path: Path, lines: Sequence[SampledLine]) -> None:
 
 
 def _cell(text: str) -> str:
-    """Text on one line, with a quote in front of what a spreadsheet program would run."""
-    text = text.translate(_LINE_ENDS)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """Text on one line without control characters, with a quote in front of what a spreadsheet program would run."""
+    text = text.translate(_NO_TEXT)
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import AsyncIterator
 from pathlib import PurePath
 from typing import Any, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
@@ -94,8 +96,11 @@ async def download_file(request: Request, token: str) -> StreamingResponse:
     if found is None:
         raise UserError("unknown file, or one that has expired: translate the document again")
     stem, ending = PurePath(found.name).stem, PurePath(found.name).suffix
-    name = "".join(c if c.isalnum() and c.isascii() else "_" for c in stem) or "file"
-    headers = {"Content-Disposition": f'attachment; filename="{name}_translated{ending.lower()}"'}
+    plain = "".join(c if c.isalnum() and c.isascii() else "_" for c in stem) or "file"
+    # letters, marks and numbers of all scripts (RFC 6266); no control, bidirectional or path character
+    name = quote("".join(c if unicodedata.category(c)[0] in "LMN" else "_" for c in stem) or "file")
+    end = f"_translated{ending.lower()}"
+    headers = {"Content-Disposition": f"attachment; filename=\"{plain}{end}\"; filename*=UTF-8''{name}{end}"}
     headers["Content-Length"] = str(len(found.content))
     # in slices: a client that reads slowly holds one of them, not a copy of the document
     return StreamingResponse(_slices(found.content), media_type="application/octet-stream", headers=headers)

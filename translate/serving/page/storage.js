@@ -23,4 +23,11 @@ export function save(name, value, storage = "localStorage") {
   }
 }
 
+/** Call back when another tab has changed a value. */
+export function onChange(name, callback) {
+  window.addEventListener("storage", ({ key }) => {
+    if (key === PREFIX + name()) callback();
+  });
+}
+
 const kindOf = (value) => (Array.isArray(value) ? "list" : typeof value);
