@@ -16,7 +16,7 @@ LAYERS = [
     {"checksums", "locks"},
     {"folders"},
     {"opening"},
-    {"text", "sentences", "device", "distributed"},
+    {"text", "sentences", "unspaced_scripts", "device", "distributed"},
     {"tags", "unicode_form", "truecasing", "output"},
     {"tokenizer"},
     {"tokenizer_reuse"},
