@@ -70,9 +70,16 @@ class Embedding(nn.Module):
 
 def position_table(positions: Positions, length: int, d_model: int) -> Tensor | None:
     """(length, D): the fixed encodings of positions that are added to embeddings; None if there are none."""
-    if positions is Positions.fairseq:
-        return fairseq_sinusoids(length, d_model)
-    return sinusoids(length, d_model) if positions is Positions.sinusoidal else None
+    if positions not in (Positions.sinusoidal, Positions.fairseq):
+        return None
+    if _only_shapes():
+        return torch.empty(length, d_model)
+    return (sinusoids if positions is Positions.sinusoidal else fairseq_sinusoids)(length, d_model)
+
+
+def _only_shapes() -> bool:
+    """True on the meta device, where arithmetic has no result, but imports PyTorch's compiler, which takes a second."""
+    return torch.get_default_device().type == "meta"
 
 
 def sinusoids(length: int, d_model: int) -> Tensor:
@@ -141,11 +148,15 @@ class Rotary(nn.Module):
 
     def __init__(self, width: int, max_positions: int):
         super().__init__()
-        phases = angles(max_positions, width)
+        table = torch.empty(max_positions, 2 * width) if _only_shapes() else self._rotations(max_positions, width)
+        self.register_buffer("table", table, persistent=False)
+
+    @staticmethod
+    def _rotations(length: int, width: int) -> Tensor:
+        phases = angles(length, width)
         cosines, sines = phases.cos(), phases.sin()
         # side by side, so that one look-up gives both
-        table = torch.cat([cosines, cosines, -sines, sines], dim=-1)
-        self.register_buffer("table", table, persistent=False)
+        return torch.cat([cosines, cosines, -sines, sines], dim=-1)
 
     def forward(self, positions: Tensor) -> Rotation:
         """positions (B, L) or (N,), int64."""
@@ -190,13 +201,9 @@ def dropout(x: Tensor, rate: float) -> Tensor:
     """
     if rate == 0.0:
         return x
-    if x.is_cuda:
+    # a compiler would draw the pool anew for every mask
+    if x.is_cuda or torch.compiler.is_compiling():
         return F.dropout(x, rate)
-    return _pooled_dropout(x, rate)
-
-
-@torch.compiler.disable  # it would trace through the cache of the pool, and draw the pool anew for every mask
-def _pooled_dropout(x: Tensor, rate: float) -> Tensor:
     return _PooledDropout.apply(x, rate)
 
 
