@@ -70,9 +70,16 @@ class Embedding(nn.Module):
 
 def position_table(positions: Positions, length: int, d_model: int) -> Tensor | None:
     """(length, D): the fixed encodings of positions that are added to embeddings; None if there are none."""
-    if positions is Positions.fairseq:
-        return fairseq_sinusoids(length, d_model)
-    return sinusoids(length, d_model) if positions is Positions.sinusoidal else None
+    if positions not in (Positions.sinusoidal, Positions.fairseq):
+        return None
+    if only_shapes():
+        return torch.empty(length, d_model)
+    return (sinusoids if positions is Positions.sinusoidal else fairseq_sinusoids)(length, d_model)
+
+
+def only_shapes() -> bool:
+    """True on the meta device, where arithmetic has no result, but imports PyTorch's compiler, which takes a second."""
+    return torch.get_default_device().type == "meta"
 
 
 def sinusoids(length: int, d_model: int) -> Tensor:
@@ -167,9 +174,10 @@ def dropout(x: Tensor, rate: float) -> Tensor:
     """
     if rate == 0.0:
         return x
-    if x.is_cuda:
+    # a compiler would draw the pool anew for every mask
+    if x.is_cuda or torch.compiler.is_compiling():
         return F.dropout(x, rate)
-    return _pooled_dropout(x, rate)
+    return _PooledDropout.apply(x, rate)
 
 
 class _AddDropped(torch.autograd.Function):
@@ -195,8 +203,6 @@ class _AddDropped(torch.autograd.Function):
         return gradient, of_y, None, None
 
 
-@torch.compiler.disable  # it would trace through the cache of the pool, and draw the pool anew for every mask
-def _pooled_dropout(x: Tensor, rate: float) -> Tensor:
     return _PooledDropout.apply(x, rate)
 
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from translate.models.layers import angles
+from translate.models.layers import angles, only_shapes
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +82,15 @@ class Rotary(nn.Module):
 
     def __init__(self, width: int, max_positions: int):
         super().__init__()
-        phases = angles(max_positions, width)
+        table = torch.empty(max_positions, 2 * width) if only_shapes() else self._rotations(max_positions, width)
+        self.register_buffer("table", table, persistent=False)
+
+    @staticmethod
+    def _rotations(length: int, width: int) -> Tensor:
+        phases = angles(length, width)
         cosines, sines = phases.cos(), phases.sin()
         # side by side, so that one look-up gives both
-        table = torch.cat([cosines, cosines, -sines, sines], dim=-1)
-        self.register_buffer("table", table, persistent=False)
+        return torch.cat([cosines, cosines, -sines, sines], dim=-1)
 
     def forward(self, positions: Tensor) -> Rotation:
         """positions (B, L) or (N,), int64."""
