@@ -160,7 +160,9 @@ class Dropout(nn.Module):
 
     def add(self, x: Tensor, y: Tensor) -> Tensor:
         """x + dropout(y): the residual connection of a sublayer; x and y of one shape."""
-        if self.training and self.rate and x.is_cuda and x.dtype is not y.dtype:
+        # a compiler fuses the plain sum by itself
+        joins = self.training and self.rate and x.is_cuda and x.dtype is not y.dtype
+        if joins and not torch.compiler.is_compiling():
             return _AddDropped.apply(x, y, self.zero, self.rate)
         return x + self(y)
 
@@ -201,9 +203,6 @@ class _AddDropped(torch.autograd.Function):
         of_y = torch.empty_like(gradient, dtype=ctx.dtype)
         torch.addcmul(zero, gradient, kept, value=ctx.scale, out=of_y)
         return gradient, of_y, None, None
-
-
-    return _PooledDropout.apply(x, rate)
 
 
 class _PooledDropout(torch.autograd.Function):

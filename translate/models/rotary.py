@@ -38,7 +38,7 @@ class Rotation:
 
     def split(self, heads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Rotated queries and keys, and values, (B, H, L, W) or (N, H, W), of all heads (B, 3H, L, W) or (N, 3H, W)."""
-        if heads.is_cuda:
+        if heads.is_cuda and not torch.compiler.is_compiling():
             query, key, value = _SplitAndRotate.apply(heads, self.cosines, self.sines)
             return query, key, value
         num_heads = heads.shape[1] // 3
