@@ -112,6 +112,7 @@ DECODING_ASIDE = [
     "decoding/arithmetic.py",
     "decoding/config.py",
     "decoding/constraints/constraints.py",
+    "decoding/context.py",
     "decoding/rescoring/rerank_config.py",
     "decoding/translation_memory_config.py",
     "decoding/workers.py",
