@@ -13,7 +13,7 @@ from translate.serving.metrics import Metrics
 
 REPOSITORY = Path(__file__).parent.parent
 DEPLOY = REPOSITORY / "deploy"
-_METRIC = re.compile(r"\btranslate_[a-z_]+")
+_METRIC = re.compile(r"(?<!/)\btranslate_[a-z_]+")  # not of addresses
 _WITHOUT = ("torch", "datasets", "transformers", "sacrebleu", "tensorboard", "matplotlib", "safetensors", "pyarrow")
 
 

@@ -7,7 +7,7 @@ from libretranslatepy import LibreTranslateAPI
 
 from fake_service import fake_app, write_fake_model
 from live_service import live
-from translate.serving.access import new_key, read_keys
+from translate.serving.api_keys import new_key, read_keys
 from translate.serving.config import LimitConfig
 
 

@@ -7,7 +7,7 @@ import fake_service
 from document_formats import word_file
 from fake_service import fake_app, write_fake_model
 from translate.documents import ENDINGS
-from translate.serving.access import new_key, read_keys
+from translate.serving.api_keys import new_key, read_keys
 from translate.serving.config import LimitConfig
 from translation_formats import tmx, unit
 

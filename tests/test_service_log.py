@@ -109,7 +109,7 @@ def test_lines_of_the_baselines_model_and_direction_are_chosen(tmp_path):
 
 
 def test_requests_of_one_key_and_failed_ones(tmp_path):
-    failed = LogEntry(time=START.isoformat(), status=429)
+    failed = LogEntry(time=START, status=429)
     path = write_log(tmp_path / "log", [*entries(lines_of(4), key="a"), *entries(lines_of(8), key="b"), failed])
     log = read_log([str(path)], last=100, key="b")
     assert sum(map(len, log.systems.values())) == 8

@@ -48,7 +48,7 @@ def test_answers_do_not_wait_for_the_client_to_acknowledge_their_heads():
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_answers_that_nobody_reads_are_dropped(tmp_path):
+def test_answers_that_no_client_reads_are_dropped(tmp_path):
     app = fake_app(write_fake_model(tmp_path / "one"), limits=LimitConfig(seconds=1))
     app.add_api_route("/large", lambda: Response(bytes(1 << 24)))
     with live(app) as service, service.connect() as connection:

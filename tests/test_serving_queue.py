@@ -82,7 +82,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_again():
     asyncio.run(run())
 
 
-def test_jobs_that_nobody_waits_for_are_not_translated():
+def test_cancelled_jobs_are_not_translated():
     async def run() -> None:
         queue = BatchQueue(sentences=4, limit=100)
         left, stays = make_jobs("left", "a", "b"), make_jobs("stays", "x")

@@ -13,9 +13,10 @@ from starlette.testclient import TestClient
 from fake_service import FakeModels, fake_app, write_fake_model
 from translate.errors import UserError
 from translate.serve import by_folder_name
-from translate.serving.access import Access, AccessError, new_key, read_keys
+from translate.serving.access import Access, AccessError
+from translate.serving.api_keys import new_key, read_keys
 from translate.serving.config import LimitConfig
-from translate.serving.model_version import ModelVersion
+from translate.serving.model_version import ModelVersion, model_files
 from translate.serving.options import TranslationOptions
 from translate.serving.request_log import RequestRecord
 from translate.serving.texts import TextTranslation
@@ -169,6 +170,16 @@ def test_hostile_manifests_are_refused(tmp_path, entries):
     folder = write_fake_model(tmp_path / "one", **entries)
     with pytest.raises(UserError, match="manifest"):
         ModelVersion.read(folder)
+
+
+def test_the_weights_of_an_export_are_watched_and_counted(tmp_path):
+    (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    before = ModelVersion.read(tmp_path)
+    assert before.weight_bytes == len(b"weights")
+    (tmp_path / "model.bin").write_bytes(b"others")
+    assert model_files(tmp_path) != before.files
+    assert ModelVersion.read(tmp_path).hash != before.hash
 
 
 def test_files_that_cannot_be_read_do_not_replace_a_model(tmp_path, caplog):

@@ -34,7 +34,7 @@ class ServeConfig:
     model         folders of runs, model directories or exports; of several with one direction, the first is preferred
     host, port    address; 0.0.0.0 is every one of the machine
     engine        auto: ctranslate2 where it is installed and shown equal, else native
-    device, precision, threads   as of translate.decode; threads are those of one process
+    device, precision, threads   as in translate.decode; threads are those of one process
     processes     of each model, which translate batches side by side
     beam_size     of the search; 0: that of the model's run
     batch_sentences   most lines that are translated in one batch
@@ -103,7 +103,7 @@ class ServeConfig:
 def serve(config: ServeConfig) -> None:
     """Serve until a stop signal; requests that were accepted are answered before the end."""
     config.check()
-    from translate.serving.access import new_key
+    from translate.serving.api_keys import new_key
 
     if config.new_key:
         print(new_key(config.new_key, config.keys))
@@ -147,7 +147,8 @@ def describe(service: Service, listener: socket.socket) -> str:
 
 def make_service(config: ServeConfig) -> Service:
     """The service of a configuration, its models not loaded yet."""
-    from translate.serving.access import Access, read_keys
+    from translate.serving.access import Access
+    from translate.serving.api_keys import read_keys
     from translate.serving.batching import BatchQueue
     from translate.serving.detection import LanguageDetector
     from translate.serving.metrics import Metrics

@@ -9,12 +9,14 @@ import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from fastapi import FastAPI
 
 from translate.errors import UserError
-from translate.serving.access import Access, ApiKey
+from translate.monitoring.features import LineFeatures
+from translate.serving.access import Access
+from translate.serving.api_keys import ApiKey
 from translate.serving.app import make_app
 from translate.serving.batching import BatchQueue, Record
 from translate.serving.child_process import ProcessEndedError
@@ -79,7 +81,9 @@ def record(line: str, options: TranslationOptions) -> Record:
         "score": -0.5,
         "nbest": [{"text": text, "score": -0.5 - n} for n, text in enumerate(n_best)],
         "flags": [],
-        "features": {"source_tokens": len(line.split()), "target_tokens": len(text.split()), "flags": []},
+        "features": LineFeatures(
+            source_characters=len(line), source_tokens=len(line.split()), target_tokens=len(text.split()), segments=1
+        ).to_json(),
         **(details(line, n_best[0]) if options.details else {}),
     }
 
@@ -160,7 +164,7 @@ def fake_app(
     require_key: bool = False,
     origins: Sequence[str] = (),
     log: io.StringIO | None = None,
-    samples: io.StringIO | None = None,
+    samples: TextIO | None = None,
     **models: Any,
 ) -> FastAPI:
     """The application of a service of fake models."""

@@ -61,6 +61,7 @@ class Evaluation:
     decoding      settings of the translations, name -> value: engine, precision, search, tag
     notes         for readers of the scores, a line each
     splits        counts of lines translated in parts
+    translations  of the source lines; [] of given hypotheses
     """
 
     name: str
@@ -77,6 +78,7 @@ class Evaluation:
     decoding: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     splits: Splits = field(default_factory=Splits)
+    translations: list[Translation] = field(default_factory=list, repr=False)
 
     @cached_property
     def normalised(self) -> NormalisedScores | None:
@@ -121,6 +123,7 @@ def evaluate_corpus(
         decoding=dict(decoding or {}),
         notes=[*notes, *filter(None, [translator.describe(splits)]), *evaluation.notes],
         splits=splits,
+        translations=translations,
     )
 
 

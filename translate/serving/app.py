@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -38,21 +38,7 @@ def make_app(
     preload         load models at the start, else when they are wanted
     """
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        asyncio.get_running_loop().set_exception_handler(_log_fault)
-        tasks = [asyncio.create_task(_start(service, preload))]
-        if reload_seconds:
-            tasks.append(asyncio.create_task(_watch(service, reload_seconds)))
-        try:
-            yield
-        finally:
-            service.is_ready = False
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await service.models.close()
-
+    lifespan = _lifespan(service, reload_seconds=reload_seconds, preload=preload)
     app = FastAPI(title="Translation", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan)
     app.state.service = service
     app.include_router(libretranslate.router)
@@ -69,6 +55,29 @@ def make_app(
     routes = frozenset(app.openapi()["paths"])
     app.add_middleware(Guard, limits=service.limits, metrics=service.metrics, log=log, routes=routes)
     return app
+
+
+def _lifespan(
+    service: Service, *, reload_seconds: float, preload: bool
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """The context of the running application: models are loaded, and files watched."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_exception_handler(_log_fault)
+        tasks = [asyncio.create_task(_start(service, preload))]
+        if reload_seconds:
+            tasks.append(asyncio.create_task(_watch(service, reload_seconds)))
+        try:
+            yield
+        finally:
+            service.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await service.models.close()
+
+    return lifespan
 
 
 async def health() -> dict[str, str]:

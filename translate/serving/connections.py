@@ -63,7 +63,7 @@ class TimedConnection(H11Protocol):
         self._update()
 
     def resume_writing(self) -> None:
-        """Go on writing."""
+        """Continue to write."""
         super().resume_writing()
         self._update()
 
@@ -76,7 +76,7 @@ class TimedConnection(H11Protocol):
         if self.client is None or len(self.connections) <= self._per_address or is_among(self.client[0], self._proxies):
             return False
         own = subscriber_of(self.client[0])
-        others = (each.client for each in self.connections)
+        others = (each.client for each in self.connections if isinstance(each, TimedConnection))
         return sum(other is not None and subscriber_of(other[0]) == own for other in others) > self._per_address
 
     def _update(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _KEPT_SECONDS = 600
 _KEPT_BYTES = 1 << 28
@@ -18,7 +18,7 @@ class Download:
 
     name: str
     content: bytes
-    added: float = field(default_factory=time.monotonic)
+    added: float
     is_fetched: bool = False
 
 
@@ -37,7 +37,7 @@ class Downloads:
     def add(self, name: str, content: bytes) -> str:
         """Keep a document; returns the name by which it is fetched."""
         token = secrets.token_urlsafe(24)
-        self._kept[token] = Download(name, content)
+        self._kept[token] = Download(name, content, time.monotonic())
         self._drop()
         return token
 

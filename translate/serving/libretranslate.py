@@ -94,7 +94,7 @@ async def download_file(request: Request, token: str) -> StreamingResponse:
     service: Service = request.app.state.service
     found = service.downloads.fetch(token)
     if found is None:
-        raise UserError("unknown file, or one that has expired")
+        raise UserError("unknown file, or one that has expired: translate the document again")
     stem, ending = PurePath(found.name).stem, PurePath(found.name).suffix
     plain = "".join(c if c.isalnum() and c.isascii() else "_" for c in stem) or "file"
     # letters, marks and numbers of all scripts (RFC 6266); no control, bidirectional or path character

@@ -95,7 +95,9 @@ async def stream(request: Request) -> StreamingResponse:
         except Exception as error:  # the status is sent: the last line tells it
             yield json.dumps({"error": describe_error(error)}) + "\n"
 
-    return StreamingResponse(lines(), media_type="application/x-ndjson", headers={"X-Source-Language": source})
+    # the second is for nginx, which passes each line on at once
+    headers = {"X-Source-Language": source, "X-Accel-Buffering": "no"}
+    return StreamingResponse(lines(), media_type="application/x-ndjson", headers=headers)
 
 
 @router.get("/models")

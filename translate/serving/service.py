@@ -57,6 +57,7 @@ class Service:
     limits: LimitConfig
     metrics: Metrics
     detector: LanguageDetector | None
+    documents: Documents = field(init=False)
     downloads: Downloads = field(default_factory=Downloads)
     is_ready: bool = False
     failure: Exception | None = None

@@ -29,9 +29,9 @@ STATUSES: list[tuple[type[Exception], int, str | None]] = [
     (OverloadedError, 429, None),
     (RateError, 429, None),
     (ClientDisconnect, 499, "the client has left"),
-    (ModelFailedError, 503, "the model is not available"),
+    (ModelFailedError, 503, "the model is not available: try again later"),
     (StoppingError, 503, None),
-    (TimeoutError, 504, "the translation took too long"),
+    (TimeoutError, 504, "the translation took too long: send less text at a time"),
 ]
 
 

@@ -154,7 +154,7 @@ def memory_of_process() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def serve(requests: BinaryIO, replies: BinaryIO) -> None:
+def answer_requests(requests: BinaryIO, replies: BinaryIO) -> None:
     """Load the model that the first request names, then answer the others until the stream ends."""
     first = messages.read(requests)
     if first is None:
@@ -178,7 +178,7 @@ def main() -> None:
     requests, replies = messages.standard_streams()
     start_log()
     log_faults_briefly()
-    serve(requests, replies)
+    answer_requests(requests, replies)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 const PREFIX = "translate.";
 
-/** A value kept before, or the fallback, also in the place of a value of another type. */
+/** A value kept before, or the fallback, also instead of a value of another type. */
 export function load(name, fallback, storage = "localStorage") {
   try {
     const value = JSON.parse(window[storage].getItem(PREFIX + name)) ?? fallback;
