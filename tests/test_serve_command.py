@@ -35,7 +35,7 @@ def test_a_new_key_is_printed_and_its_hash_is_kept(tmp_path, capsys):
     serve(ServeConfig(new_key="alice", keys=str(file)))
     key = capsys.readouterr().out.strip()
     assert len(key) == 32
-    assert re.fullmatch(r"- name: alice\n  sha256: [0-9a-f]{64}\n", file.read_text())
+    assert re.fullmatch(r'- name: "alice"\n  sha256: "[0-9a-f]{64}"\n', file.read_text())
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_service(tmp_path, monkeypatch):

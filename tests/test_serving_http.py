@@ -237,7 +237,15 @@ def test_texts_are_kept_in_memory_for_samples_alone():
 
 @pytest.mark.parametrize(
     "text",
-    ["- name: a", "name: a", "- name: a\n  sha256: 12", "- [a]", "- name: a\n  sha256: " + "0" * 64 + "\n  rate: 1"],
+    [
+        "- name: a",
+        "name: a",
+        "- name: a\n  sha256: 12",
+        "- [a]",
+        f"- name: a\n  sha256: {'0' * 64}\n  rate: 1",
+        f'- name: "a\\n"\n  sha256: {"0" * 64}',
+        "".join(f"- name: {name}\n  sha256: '{'0' * 64}'\n" for name in "ab"),
+    ],
 )
 def test_damaged_key_files_are_refused(tmp_path, text):
     file = tmp_path / "keys.yaml"

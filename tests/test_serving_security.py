@@ -121,6 +121,18 @@ def test_keys_in_addresses_are_refused(client):
     assert "abc" not in answer.text
 
 
+def test_names_of_keys_are_texts_and_other_files_are_not_written_to(tmp_path):
+    file = tmp_path / "keys.yaml"
+    names = ["yes", "123", "null", "1e5", "a-b"]
+    for name in names:
+        new_key(name, str(file))
+    assert [each.name for each in read_keys(str(file), LimitConfig())] == names
+    os.mkfifo(tmp_path / "pipe")
+    for name, path, message in (("a b", file, "letters"), ("a" * 101, file, "100"), ("a", tmp_path / "pipe", "pipe")):
+        with pytest.raises(UserError, match=message):
+            new_key(name, str(path))
+
+
 def test_changed_keys_are_taken_and_damaged_ones_are_not(tmp_path, caplog):
     file = tmp_path / "keys.yaml"
     first = new_key("alice", str(file))
@@ -130,14 +142,14 @@ def test_changed_keys_are_taken_and_damaged_ones_are_not(tmp_path, caplog):
     second = new_key("bob", str(file))
     with pytest.raises(AccessError):
         access.owner(second)
-    access.check_file()
+    asyncio.run(access.check_file())
     assert [access.owner(key).name for key in (first, second)] == ["alice", "bob"]
     file.write_text("- name: mallory")
-    access.check_file()
+    asyncio.run(access.check_file())
     assert "the former keys stay" in caplog.text
     assert access.owner(second).name == "bob"
     file.unlink()
-    access.check_file()
+    asyncio.run(access.check_file())
     assert access.owner(first).name == "alice"
 
 

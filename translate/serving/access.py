@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import math
@@ -78,13 +79,13 @@ class Access:
         self._limits = limits
         self._buckets: OrderedDict[tuple[str, str], list[tuple[str, _Bucket]]] = OrderedDict()
 
-    def check_file(self) -> None:
+    async def check_file(self) -> None:
         """Read the file of keys again if it has changed; one that is damaged is reported, and the former keys stay."""
         if self._file is None or (state := file_state(self._file)) == self._file_state:
             return
         self._file_state = state
         try:
-            self._keys = read_keys(str(self._file), self._limits)
+            self._keys = await asyncio.to_thread(read_keys, str(self._file), self._limits)
         except (UserError, OSError) as error:
             logger.error("the former keys stay: %s", error)
             return

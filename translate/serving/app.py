@@ -122,7 +122,7 @@ async def _watch(service: Service, seconds: float) -> None:
     while True:
         await asyncio.sleep(seconds)
         try:
-            service.access.check_file()
+            await service.access.check_file()
             await service.models.check_files()
         except Exception as error:  # a fault in one look must not end all later ones
             logger.error("changed files could not be checked: %s", describe_fault(error))

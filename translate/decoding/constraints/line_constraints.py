@@ -13,7 +13,7 @@ from translate.decoding.config import Engine, Hypothesis, SearchConfig, Sentence
 from translate.decoding.constraints.automaton import Automaton
 from translate.decoding.constraints.constraints import ConstrainedSentence, ConstraintConfig, Constraints, Lexicon, Term
 from translate.decoding.constraints.terminology import Terminology, find_numbers, merge_terms, term_corpus
-from translate.decoding.constraints.vocabulary import Patterns, Vocabulary
+from translate.decoding.constraints.vocabulary import Patterns, vocabulary_of
 from translate.decoding.segmentation import Segment
 from translate.errors import UserError, errors_naming, excerpt
 from translate.text import normalise, read_lines
@@ -66,7 +66,7 @@ class LineConstraints:
 
     @cached_property
     def lexicon(self) -> Lexicon:
-        vocabulary = Vocabulary(self._tokenizer)
+        vocabulary = vocabulary_of(self._tokenizer)
         banned = [text for text in map(vocabulary.written, self._banned) if text]
         return Lexicon(vocabulary, Patterns(banned, vocabulary, fold=not self._banned_case), self._spaced)
 

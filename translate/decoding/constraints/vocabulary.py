@@ -168,6 +168,12 @@ class Vocabulary:
         return self._last_bytes[partial, fold]
 
 
+@lru_cache(maxsize=4)
+def vocabulary_of(tokenizer: Tokenizer) -> Vocabulary:
+    """The vocabulary of a tokenizer, which all constraints on its translations share: it takes megabytes."""
+    return Vocabulary(tokenizer)
+
+
 def folded(text: str) -> str:
     """A text in small letters, with as many characters."""
     return "".join(small if len(small := character.lower()) == 1 else character for character in text)
