@@ -289,7 +289,7 @@ def test_two_processes_train_one_model(finished, corpus, tmp_path):
         timeout=300,
     )
     assert result.returncode == 0, result.stderr.decode()
-    assert b"2 processes" in result.stderr
+    assert b"2 processes, whose update has up to " in result.stderr
     assert result.stderr.count(b"stopped at step 20") == 1
     decoded = call_here("decode", f"model={tmp_path / 'run'}", "threads=1", stdin=b"1 2 3\n")
     assert decoded.stdout.count(b"\n") == 1
