@@ -195,6 +195,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(folder: Path) -> dict[str, list[str]]:
     """A whole run of 12 updates with validations, the average of checkpoints, and the final test."""
     changes = {"run__max_steps": 12, "validation__every": 6, "run__save_every": 6, "averaging__last": 2}
+    changes |= {"validation__attention_maps": 1}
     arguments = options(write_corpus(folder / "corpus"), folder / "run", **changes)
     return trace(folder, "train", *arguments, parts=TRAINING_PARTS)
 
