@@ -24,7 +24,7 @@ from translate.gpu_check import (
 )
 from translate.models import attention
 from translate.training import step
-from translate.training.parallel import LossScale
+from translate.training.loss_scale import LossScale
 from translate.training.state import TrainState
 
 CPU = torch.device("cpu")

@@ -20,7 +20,7 @@ LAYERS = [
     {"tags", "unicode_form", "truecasing", "output"},
     {"tokenizer"},
     {"tokenizer_reuse"},
-    {"tokenizer_training", "batch", "tensor_files"},
+    {"tokenizer_training", "batch", "batched_state", "tensor_files"},
     {"data", "models", "model_directory"},
     {"losses", "adaptation"},
     {"checkpoint"},

@@ -11,7 +11,7 @@ from trained_model import trained_model
 from translate import load_model
 from translate.decoding.search.config import SearchMethod
 from translate.errors import UserError
-from translate.serving.child_process import ProcessEndedError
+from translate.serving.child_process import ChildProcess, ProcessEndedError
 from translate.serving.config import ServingEngine
 from translate.serving.model_process import ModelProcess, ModelSettings
 from translate.serving.options import TranslationOptions
@@ -48,10 +48,10 @@ def test_a_process_translates_like_the_model_and_ends_with_its_input():
 
 def test_a_killed_process_and_one_that_cannot_load_are_told(tmp_path):
     async def run() -> None:
-        process = await ModelProcess.start(settings(str(trained_model())))
+        process = await ChildProcess.start("translate.serving.worker")
         os.kill(process.pid, signal.SIGKILL)
         with pytest.raises(ProcessEndedError, match="signal 9"):
-            await process.translate(LINES, TranslationOptions())
+            await process.ask({})
         with pytest.raises(UserError, match="no such folder"):
             await ModelProcess.start(settings(str(tmp_path / "none")))
 

@@ -34,13 +34,14 @@ _MOST_LINES = 1_000_000
 class MonitorConfig(DecodingConfig):
     """Find drift: lines of a translation service, by its log without text, against held-out lines of the model.
 
-    Examples: python -m translate.monitor model=runs/mine make_baseline=true
-              python -m translate.monitor service.log model=runs/mine
+    Examples: python -m translate.monitor service.log model=runs/mine
+              python -m translate.monitor model=models/mine make_baseline=true source=held-out.en
               python -m translate.monitor samples=samples.jsonl sample=100 sheet=judge.csv
 
     model      a run's folder or a model directory
     log        files of the service, or patterns; the name can be left out, as in the example
-    make_baseline  translate held-out lines with the model, once, and keep their features beside it
+    make_baseline  translate held-out lines with the model, and keep their features beside it, as training has done with
+               those of its test set
     source     these lines, a file; "": the test set of the model's run
     baseline   file to compare with, or for make_baseline to write: one that it has written, or an earlier log; "": the
                model's

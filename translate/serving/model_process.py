@@ -76,10 +76,6 @@ class ModelProcess:
             raise UserError(reply["error"])
         return cls(process, reply["ready"])
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
     async def translate(self, lines: Sequence[str], options: TranslationOptions) -> list[dict[str, Any]]:
         """A record for each line (worker.py). Raises UserError for unsuitable options, else ProcessEndedError."""
         reply = await self._process.ask({"lines": list(lines), "options": options.to_plain()})

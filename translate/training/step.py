@@ -131,7 +131,7 @@ def train_step(
     """
     model.module.set_training_step(step)
     # the number of target tokens is needed before the first backward pass: on all processes, over all batches
-    counts = world.sum(torch.tensor([_counts(batch) for batch in batches], dtype=torch.int64).sum(0)).tolist()
+    counts = world.sum_counts([sum(each) for each in zip(*map(_counts, batches), strict=True)])
     target_tokens = counts[0]
     # auxiliary losses may begin after a part of the run
     auxiliary = {name: loss for name, loss in config.auxiliary.items() if fraction_done >= loss.start}
