@@ -20,6 +20,7 @@ from translate.serving.server import listen
         ({"model": "runs/none"}, "runs/none.*no such folder"),
         ({"model": "m", "port": 70000}, "port .70000."),
         ({"model": "m", "host": ""}, "host is empty"),
+        ({"model": "m", "proxies": ["10.0.0.0/8", "::1", "*", "proxy.local"]}, "proxies: proxy.local is no address"),
         ({"model": "m", "log": "a", "samples": "a"}, "samples names that file"),
         ({"model": "m", "processes": 0}, "processes .0. must be at least 1"),
         ({"model": "m", "sample_share": 1.5}, "sample_share"),

@@ -18,6 +18,7 @@ from translate.console import print_notes, start_log
 from translate.data.corpus import one_or_several
 from translate.device import Device, Precision, require_threads
 from translate.errors import UserError, import_extra, require_at_least, require_between, require_numbers
+from translate.serving.addresses import require_proxies
 from translate.serving.config import LimitConfig, ServingEngine
 from translate.signals import stop_signals
 
@@ -95,6 +96,7 @@ class ServeConfig:
             raise UserError("host is empty: 127.0.0.1 is this machine alone, 0.0.0.0 every address of it")
         if self.log and self.log == self.samples:
             raise UserError(f"log={self.log}: samples names that file, too, and the log has no texts; name another one")
+        require_proxies(self.proxies)
         require_between("port", self.port, 0, 65535)
         require_threads("threads", self.threads)
         for name in ("processes", "batch_sentences"):
