@@ -138,7 +138,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         if is_validation_due(config, state):  # the last session ended before it
             validate(config, validator, state, models, reporter, trial)
             save(state, states, models)
-        while not (reason := stop_reason(config.run, state, requests, trial, world, started=started)):
+        while not (reason := stop_reason(config, state, requests, trial, world, started=started)):
             # rate, mix of corpora and losses are functions of this fraction: a resumed run computes the same
             done = fraction_done(config.run, state.progress)
             set_learning_rate(optimizer, config, state.progress)

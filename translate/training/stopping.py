@@ -119,34 +119,40 @@ class StopRequests:
 
 
 def stop_reason(
-    run: RunConfig, state: TrainState, requests: StopRequests, trial: Trial | None, world: World, *, started: float
+    config: TrainConfig, state: TrainState, requests: StopRequests, trial: Trial | None, world: World, *, started: float
 ) -> str:
     """The reason to stop here, the same on every process; "" to continue. Also records the main process's elapsed time.
 
     started  when the run would have begun if all of its sessions had been one, by the monotonic clock
     """
-    # clocks differ, and a signal may reach one process only: all must stop after the same update, or the others would
-    # wait for its gradients
-    if state.step not in requests.agreed:
-        seconds = time.monotonic() - started if world.is_main else 0.0
-        [state.progress.seconds] = requests.agree(world, seconds)
-        requests.agreed = range(state.step, state.step + updates_between_agreements(state.progress, world))
+    # Clocks differ, and a signal may reach one process only: all must stop after the same update, or the others would
+    # wait for its gradients. A validation may fail on one process alone, whose progress then differs from the others',
+    # and no bound may end the run before an error is known to all.
+    validated = state.step % config.validation.every == 0
+    if validated or state.step not in requests.agreed or bound_reached(config.run, state.progress):
+        [seconds] = requests.agree(world, time.monotonic() - started if world.is_main else 0.0)
+        updates = state.step - requests.agreed.start if requests.agreed else 0
+        interval = updates_between_agreements(updates, seconds - state.progress.seconds, world)
+        requests.agreed = range(state.step, state.step + interval)
+        state.progress.seconds = seconds
     # a signal first: an interrupted run continues later, whatever bound it has reached
     if requests:
         return requests.describe()
     if trial is not None and trial.pruned:
         return "other trials were better at this step (pruning)"
-    return bound_reached(run, state.progress)
+    return bound_reached(config.run, state.progress)
 
 
-def updates_between_agreements(progress: RunProgress, world: World) -> int:
-    """Number of updates, the same on every process, after which several processes agree again: an exchange takes time.
+def updates_between_agreements(updates: int, seconds: float, world: World) -> int:
+    """Number of updates, equal on every process, until several processes agree again: an exchange takes time.
 
-    At most a quarter of a second's, so that a signal is soon obeyed.
+    At most those of a quarter of a second, so that a signal is soon obeyed.
+
+    updates, seconds  since the last agreement; not those of the whole run, which may have been faster before
     """
-    if world.size == 1 or not progress.seconds:
+    if world.size == 1 or updates < 1:
         return 1
-    return max(1, min(_MOST_UPDATES, int(_AGREEMENT_SECONDS * progress.step / progress.seconds)))
+    return max(1, min(_MOST_UPDATES, int(_AGREEMENT_SECONDS * updates / max(seconds, 1e-6))))
 
 
 def bound_reached(run: RunConfig, progress: RunProgress) -> str:
