@@ -5,7 +5,9 @@ from unittest.mock import patch
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from translate.gpu_check.launches import work_of
 from translate.models.layers import Dropout, _AddDropped, joined_linear
 from translate.models.rotary import Rotary, _SplitAndRotate
 
@@ -52,6 +54,26 @@ def test_a_residual_connection_drops_and_scales_values_and_gradients_alike():
     assert y.grad.dtype is torch.bfloat16
     assert torch.equal(y.grad.float(), kept * 4.0)
     assert torch.equal(x.grad, torch.full_like(x, 3.0))
+
+
+@pytest.fixture
+def cuda_autocast():
+    """Autocast as on a GPU, for tensors that only have a shape: its lists of operations are other ones than a CPU's."""
+    torch.set_autocast_enabled("cuda", True)
+    torch.set_autocast_dtype("cuda", torch.bfloat16)
+    with FakeTensorMode():
+        yield {"device": "cuda:0"}
+    torch.set_autocast_enabled("cuda", False)
+
+
+def test_a_residual_connection_and_a_rotation_have_no_casts_on_a_gpu(cuda_autocast):
+    x = torch.empty(64, 32, **cuda_autocast)
+    y = torch.empty(64, 32, dtype=torch.bfloat16, **cuda_autocast)
+    work = work_of(lambda: _AddDropped.apply(x, y, torch.empty((), **cuda_autocast), 0.25))
+    assert work.by_name() == {"bernoulli_": 1, "addcmul": 1}
+    heads = torch.empty(N, 3 * H, W, dtype=torch.bfloat16, **cuda_autocast)
+    tables = torch.empty(2, N, 1, W, **cuda_autocast).unbind()
+    assert work_of(lambda: _SplitAndRotate.apply(heads, *tables)).by_name() == {"cat": 1, "mul": 1, "addcmul": 1}
 
 
 def test_residual_connections_of_one_type_or_without_dropout_are_plain_sums():

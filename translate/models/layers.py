@@ -195,7 +195,9 @@ class _AddDropped(torch.autograd.Function):
         kept = torch.empty_like(y, dtype=torch.bool).bernoulli_(1 - rate)
         ctx.save_for_backward(kept, zero)
         ctx.scale, ctx.dtype = 1 / (1 - rate), y.dtype
-        return torch.addcmul(x, y, kept, value=ctx.scale)
+        # autocast on a GPU would first convert y to fp32 in a kernel of its own
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.addcmul(x, y, kept, value=ctx.scale)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:

@@ -71,7 +71,8 @@ class _SplitAndRotate(torch.autograd.Function):
 
 def _rotate(x: Tensor, cosines: Tensor, sines: Tensor, *, out: Tensor, back: bool = False) -> None:
     """Write the rotated elements of each plane, in the type of `out`; sums are fp32. back: by the negative angles."""
-    swapped = x.roll(x.shape[-1] // 2, dims=-1)
+    first, second = x.chunk(2, dim=-1)
+    swapped = torch.cat([second, first], dim=-1)  # roll would copy x beforehand, which is a part of all heads
     torch.addcmul(x * cosines, swapped, sines, value=-1 if back else 1, out=out)
 
 
