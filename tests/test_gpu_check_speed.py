@@ -1,10 +1,12 @@
 """The stages of gpu_check that measure: rows for what this machine can, names for the rest."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
 from test_gpu_check import check_in
+from torch.autograd import DeviceType
 
 from translate.device import Precision
 from translate.gpu_check import speed
@@ -75,10 +77,32 @@ def test_what_fails_or_comes_too_late_is_named_and_the_rest_measured(tmp_path, m
         ("aten::addmm", "products"),
         ("void at::native::vectorized_elementwise_kernel<4, silu>", "elementwise, others"),
         ("vectorized_layer_norm_kernel", "norms"),
+        ("multi_tensor_apply_kernel<TensorListMetadata<2>, CopyFunctor<c10::BFloat16, float>>", "copies and casts"),
+        ("void (anonymous namespace)::sum_and_scatter<c10::BFloat16, long>", "embeddings"),
+        ("vectorized_gather_kernel", "softmax and loss"),
     ],
 )
 def test_kernels_have_kinds(name, kind):
     assert speed.kind_of(name) == kind
+
+
+def test_kernels_of_a_gpu_are_counted_once(monkeypatch):
+    def event(key, time, device=DeviceType.CUDA, annotation=False):
+        return SimpleNamespace(
+            key=key, count=3, self_device_time_total=time, device_type=device, is_user_annotation=annotation
+        )
+
+    events = [
+        event("aten::mm", 60, DeviceType.CPU),
+        event("nvjet_tst_128x256", 60),
+        event("Optimizer.step#AdamW.step", 90, annotation=True),
+        event("vectorized_elementwise_kernel", 40),
+        event("cudaDeviceSynchronize", 0, DeviceType.CPU),  # by the stage and the profiler, at the end
+        event("cudaStreamSynchronize", 0, DeviceType.CPU),
+    ]
+    monkeypatch.setattr(speed, "PROFILED", 3)
+    expected = {"time": "products 60%, elementwise, others 40%", "waits": "1.0"}
+    assert speed.shares_of(events, on_gpu=True) == expected
 
 
 def test_rates_of_products_are_measured(tmp_path, monkeypatch):

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from translate.batch import Batch, pad_batch
@@ -39,15 +41,17 @@ SECONDS, SECONDS_ON_CPU = 2.0, 0.5  # of a measurement
 STAGE_SECONDS = 420.0  # after which a stage begins no other measurement
 BATCHES = 4  # that updates take in turns
 PROFILED = 3  # updates
+WAITS = ("cudaStreamSynchronize", "cudaEventSynchronize")  # functions in which the host waits for the device
 # words in the names of kernels, on GPUs and CPUs; the first that fits counts
 KINDS = {
     "attention": ("flash", "fmha", "attn", "attention"),
-    "products": ("gemm", "cutlass", "nvjet", "xmma", "addmm", "::mm", "matmul", "linear"),
+    "products": ("gemm", "cutlass", "nvjet", "xmma", "splitk", "addmm", "::mm", "matmul", "linear"),
+    "copies and casts": ("copy", "memcpy", "cast", "catarray", "::cat"),
     "optimizer": ("multi_tensor", "adam", "foreach"),
-    "norms": ("norm",),
+    "norms": ("norm", "gammabeta"),
+    # gradients of embeddings sort the tokens first
+    "embeddings": ("embedding", "compute_grad_weight", "sum_and_scatter", "radixsort", "index"),
     "softmax and loss": ("softmax", "gather", "scatter"),
-    "embeddings": ("embedding", "index"),
-    "copies and casts": ("copy", "memcpy", "cast", "cat"),
 }
 
 
@@ -161,15 +165,24 @@ def shares(check: Check, update: Callable[[int], PendingUpdate]) -> dict[str, st
         results = [update(number) for number in range(PROFILED)]
         synchronize(check)
     del results
+    return shares_of(recorded.key_averages(), on_gpu=check.can.on_gpu)
+
+
+def shares_of(events: Iterable[Any], *, on_gpu: bool) -> dict[str, str]:
+    """Shares and waits from the events of the profiler for PROFILED updates."""
     times: Counter[str] = Counter()
     waits = 0
-    for event in recorded.key_averages():
-        waits += event.count if "Synchronize" in event.key else 0
-        times[kind_of(event.key)] += event.self_device_time_total if check.can.on_gpu else event.self_cpu_time_total
+    for event in events:
+        waits += event.count if event.key in WAITS else 0
+        # Of a GPU the kernels alone: operations of the CPU have the time of their kernels once more, and annotations
+        # that of all kernels inside.
+        if not on_gpu:
+            times[kind_of(event.key)] += event.self_cpu_time_total
+        elif event.device_type is DeviceType.CUDA and not event.is_user_annotation:
+            times[kind_of(event.key)] += event.self_device_time_total
     total = sum(times.values()) or 1
     largest = ", ".join(f"{kind} {time / total:.0%}" for kind, time in times.most_common(4) if time > 0.03 * total)
-    # the one at the end is of this function
-    return {"time": largest} | ({"waits": f"{max(0, waits - 1) / PROFILED:.1f}"} if check.can.on_gpu else {})
+    return {"time": largest} | ({"waits": f"{waits / PROFILED:.1f}"} if on_gpu else {})
 
 
 def kind_of(kernel: str) -> str:
@@ -196,7 +209,9 @@ def decode_speed(check: Check, size: str, sentences: int) -> dict[str, str]:
     config = train_config(check, {"model": size})
     engine = NativeEngine(model=_model(config).to(check.device).eval(), device=check.device, workers=1)
     search = SearchConfig(beam_size=4, max_length_ratio=1.0, max_length_offset=0)
-    lines = [tuple(ids[:-1].tolist()) for ids in _sentences(sentences)]
+    # tokens for more sentences than are wanted, each of which ends with EOS
+    batch = example_batch(64 * (sentences + 8), vocabulary=VOCABULARY)
+    lines = [tuple(ids[:-1].tolist()) for ids in batch.source.sentences()[:sentences]]
     found = engine.search(lines, search)
     count = 0
     synchronize(check)
@@ -211,12 +226,6 @@ def decode_speed(check: Check, size: str, sentences: int) -> dict[str, str]:
         "tokens/s": f"{tokens / seconds:,.0f}",
         "ms": f"{1000 * seconds / count:.1f}",
     }
-
-
-def _sentences(count: int) -> list[Tensor]:
-    """Source sentences of a batch of random ones, with their EOS."""
-    batch = example_batch(64 * (count + 8), vocabulary=VOCABULARY)
-    return [torch.from_numpy(ids) for ids in batch.source.sentences()[:count]]
 
 
 def _model(config: TrainConfig) -> Seq2Seq:
