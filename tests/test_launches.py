@@ -1,8 +1,8 @@
-"""What an update and a decoding step start on a GPU, counted on a pretended one.
+"""Launches of an update and of a decoding step, counted on a pretended GPU.
 
 Before weights were cast together, the loss taken in large pieces and residual connections and rotations joined, the
-same counter had 1,439 launches for an update of base with 4,096 tokens, and 2,559 with 32,768. Before decoding had a
-copy of the model with cast weights, a step of beam search had 298.
+same counter had 1,457 launches for an update of base with 4,096 tokens, and 2,577 with 32,768. Before decoding had a
+copy of the model with cast weights, a step of beam search had 304.
 """
 
 import pytest
@@ -33,9 +33,9 @@ def test_an_update_never_waits_for_the_gpu(update):
 
 
 def test_launches_of_an_update(base, update):
-    assert update.launches <= 920
+    assert update.launches <= 938
     # a piece of the loss is 8,192 rows
-    assert update_work(base, tokens=32_768).launches <= 1040
+    assert update_work(base, tokens=32_768).launches <= 1058
 
 
 def test_products_of_an_update_are_those_of_the_formula(base, update):
@@ -47,7 +47,7 @@ def test_products_of_an_update_are_those_of_the_formula(base, update):
     assert products == pytest.approx(6 * 4096 * weights, rel=0.02)
 
 
-@pytest.mark.parametrize(("method", "most"), [(SearchMethod.beam, 219), (SearchMethod.greedy, 165)])
+@pytest.mark.parametrize(("method", "most"), [(SearchMethod.beam, 225), (SearchMethod.greedy, 171)])
 def test_decoding_steps(base, method, most):
     work = steps_work(base, SearchConfig(method=method, beam_size=4), sentences=64, length=20)
     assert work.host_reads == []
@@ -65,6 +65,13 @@ def test_the_counter_tells_kernels_from_views_and_reads():
     assert found.launches == 5
     assert found.host_reads == ["_local_scalar_dense"]
     assert sum(kernel.flops for kernel in found.kernels) == 2 * 4**3
+
+
+def test_copies_between_layouts_are_launched_one_by_one():
+    """As PyTorch does where strides differ; types may."""
+    matrices, targets = ([torch.ones(4, 4, dtype=dtype) for _ in range(3)] for dtype in (torch.float32, torch.bfloat16))
+    assert work_of(lambda: torch._foreach_copy_(targets, matrices)).launches == 1
+    assert work_of(lambda: torch._foreach_copy_(targets, [x.t() for x in matrices])).launches == 3
 
 
 def test_time_is_that_of_the_slower_of_host_and_device(update):

@@ -2,11 +2,17 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from translate.batch import pad_batch
 from translate.device import Precision
+from translate.losses.consistency import AdversarialConfig, adversarial
+from translate.models import Vocabularies, build_model
+from translate.models.seq2seq import Tying
+from translate.models.transformer import TransformerConfig
 from translate.training.parallel import ParallelModel
 from translate.training.weight_casts import WeightCasts, _grouped
 
@@ -47,6 +53,24 @@ def test_gradients_are_those_of_autocast(overlapping, batches):
     for name, gradient in expected.items():
         assert found[name].dtype is torch.float32
         assert torch.equal(found[name], gradient), name
+
+
+def test_an_adversarial_move_has_the_type_of_embeddings_whatever_that_of_the_output():
+    """The output layer shares no weight here, so that its weight is cast."""
+    torch.manual_seed(1)
+    config = TransformerConfig.tiny(tying=Tying.none, dropout=0.1)
+    model = build_model(config, Vocabularies(40, 40, shared=False)).train()
+    sides = [[np.array([5, 6, 7]), np.array([8])] for _ in range(2)]
+    results = []
+    for casts in (None, WeightCasts(model, torch.bfloat16, overlapping=False)):
+        torch.manual_seed(2)
+        trained = ParallelModel(model, model, torch.device("cpu"), Precision.bf16, casts=casts)
+        with trained.autocast():
+            batch = pad_batch(*sides)
+            loss = adversarial(AdversarialConfig(), model, batch, model(batch))
+        results.append(torch.autograd.grad(loss, list(model.parameters()), allow_unused=True))
+    for found, expected in zip(*results, strict=True):
+        assert torch.equal(found, expected)
 
 
 def test_weights_are_back_after_use_and_after_an_error():

@@ -21,8 +21,9 @@ from torch.utils.flop_counter import flop_registry
 _WITHOUT_KERNEL = {"empty", "empty_like", "empty_strided", "new_empty", "_unsafe_view", "device", "lift_fresh"}
 # operations that return a value to the host, which waits for the device
 _HOST_READS = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "unique", "is_nonzero"}
-# kernels of an operation, where there are more than one; sorting and scattering the rows of an embedding's gradient
-_KERNELS = {"embedding_dense_backward": 6, "sort": 2, "topk": 2, "_varlen_attn_backward": 3}
+# kernels of an operation, where there are more than one: the gradient of an embedding sorts and adds up the rows of its
+# tokens; and the state of a generator, which attention clears without using it
+_KERNELS = {"embedding_dense_backward": 6, "sort": 2, "topk": 2, "_varlen_attn": 2, "_varlen_attn_backward": 3}
 # the tensors that one launch of a multi-tensor kernel takes, by the lists of tensors that it reads (MultiTensorApply)
 _TENSORS_PER_LAUNCH = {1: 110, 2: 64, 3: 48, 4: 36, 5: 30}
 _ELEMENTS_PER_LAUNCH = 320 * 65_536
@@ -114,6 +115,8 @@ def _launches(name: str, arguments: Sequence[Any]) -> int:
     if name.startswith("_foreach_") or name in _OPTIMIZERS:
         lists = [x for x in arguments if isinstance(x, list | tuple) and x and isinstance(x[0], Tensor)]
         numbers = [x for x in lists if x[0].dim()] or lists
+        if name == "_foreach_copy_" and any(x.stride() != y.stride() for x, y in zip(*lists, strict=True)):
+            return len(lists[0])  # one after the other
         per_launch = _TENSORS_PER_LAUNCH[min(max(len(numbers), 1), 5)]
         elements = sum(x.numel() for x in lists[0])
         return max(-(-len(lists[0]) // per_launch), math.ceil(elements / _ELEMENTS_PER_LAUNCH))

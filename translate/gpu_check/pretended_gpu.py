@@ -1,7 +1,8 @@
 """Updates and decoding steps on a pretended GPU, whose work is counted.
 
 Tensors have shapes and types alone (FakeTensorMode), so that a model of any size runs in seconds on a CPU, along the
-branches that it takes on a GPU.
+branches that it takes on a GPU. Types follow autocast's rules for a CPU, which converts fewer operations: one that a
+GPU would convert as well is tested by itself (tests/test_gpu_kernels.py).
 """
 
 from __future__ import annotations

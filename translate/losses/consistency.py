@@ -72,7 +72,9 @@ def sim_cut(config: SimCutConfig, model: Seq2Seq, batch: Batch, output: Output) 
 def adversarial(config: AdversarialConfig, model: Seq2Seq, batch: Batch, output: Output) -> Tensor:
     # the gradient by a move of zero is the gradient by the embeddings
     sizes = [(*side.ids.shape, model.projection.in_features) for side in (batch.source, batch.target)]
-    zeros = [output.weight.new_zeros(size, dtype=output.weight.dtype).requires_grad_() for size in sizes]
+    # of the embeddings' type: output.weight may be a cast
+    embeddings = model.target_embedding.tokens.weight
+    zeros = [embeddings.new_zeros(size).requires_grad_() for size in sizes]
     # with one mask for both passes: the gradient must be that of the loss that the move raises
     with _same_dropout(batch.labels.device):
         loss = _cross_entropy(model(batch, embedding_noise=_moves(*zeros)), batch)

@@ -20,6 +20,7 @@ from translate.device import (
     Capabilities,
     Device,
     Precision,
+    autocast_type,
     capabilities,
     choose_device,
     decoding_precision,
@@ -40,7 +41,6 @@ from translate.training.weight_casts import WeightCasts
 if TYPE_CHECKING:
     from translate.training.config import TrainConfig
 
-_AUTOCAST = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
 _WIDE_HEADS = {(8, 0), (9, 0)}  # where flash attention has gradients of heads wider than 192
 _LONGEST_TIMEOUT = 86_400  # a day
 
@@ -229,8 +229,7 @@ class ParallelModel:
     @contextmanager
     def autocast(self) -> Iterator[None]:
         """Context in which matrix products are computed in the run's precision."""
-        # fp32 has no entry: autocast is off then
-        dtype = _AUTOCAST.get(self.precision)
+        dtype = autocast_type(self.precision)
         casts = nullcontext() if self.casts is None else self.casts.in_use()
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None), casts:
             yield
@@ -261,7 +260,7 @@ def parallelize(model: Seq2Seq, world: World, decision: TrainingDecision, *, com
         forward = DistributedDataParallel(model, device_ids=devices, **exchange)
     # bf16 has the exponents of fp32 and needs none
     loss_scale = LossScale(device) if precision is Precision.fp16 else None
-    casts = None
-    if precision in _AUTOCAST and not compiled:  # a compiled model fuses the casts of autocast
-        casts = WeightCasts(model, _AUTOCAST[precision], overlapping=world.size > 1)
+    dtype, casts = autocast_type(precision), None
+    if dtype is not None and not compiled:  # a compiled model fuses the casts of autocast
+        casts = WeightCasts(model, dtype, overlapping=world.size > 1)
     return ParallelModel(model, forward, device, precision, loss_scale, casts)

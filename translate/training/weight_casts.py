@@ -39,7 +39,7 @@ def _copies(tensors: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]
 
 
 class WeightCasts:
-    """Casts of a model's linear layers to `dtype`, which replace their weights for a while.
+    """Casts of a model's linear layers to `dtype`, which replace their weights inside a context.
 
     Weights that another kind of module shares, as an embedding does with the output layer, stay as they are: autocast
     casts them at each use. Numbers are those of autocast.
