@@ -59,11 +59,13 @@ def test_a_residual_connection_drops_and_scales_values_and_gradients_alike():
 @pytest.fixture
 def cuda_autocast():
     """Autocast as on a GPU, for tensors that only have a shape: its lists of operations are other ones than a CPU's."""
-    torch.set_autocast_enabled("cuda", True)
+    before = torch.get_autocast_dtype("cuda")
+    torch.set_autocast_enabled("cuda", True)  # torch.autocast would see that there is no GPU
     torch.set_autocast_dtype("cuda", torch.bfloat16)
     with FakeTensorMode():
         yield {"device": "cuda:0"}
     torch.set_autocast_enabled("cuda", False)
+    torch.set_autocast_dtype("cuda", before)
 
 
 def test_a_residual_connection_and_a_rotation_have_no_casts_on_a_gpu(cuda_autocast):

@@ -5,15 +5,17 @@ import copy
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from translate.batch import pad_batch
-from translate.device import Precision
+from translate.device import Capabilities, Precision
+from translate.distributed import World
 from translate.losses.consistency import AdversarialConfig, adversarial
 from translate.models import Vocabularies, build_model
 from translate.models.seq2seq import Tying
 from translate.models.transformer import TransformerConfig
-from translate.training.parallel import ParallelModel
+from translate.training.parallel import ParallelModel, decide_training, parallelize
 from translate.training.weight_casts import WeightCasts, _grouped
 
 
@@ -53,6 +55,34 @@ def test_gradients_are_those_of_autocast(overlapping, batches):
     for name, gradient in expected.items():
         assert found[name].dtype is torch.float32
         assert torch.equal(found[name], gradient), name
+
+
+def test_processes_exchange_the_gradients_of_autocast(monkeypatch):
+    """Of several groups of casts, over two updates of three batches each, of which the last one is exchanged."""
+    monkeypatch.setattr("translate.training.weight_casts._GROUP", 50)
+    torch.manual_seed(1)
+    model = Net()
+    model.inner.bias.requires_grad_(False)
+    twin = copy.deepcopy(model)
+    cpu = torch.device("cpu")
+    decision = decide_training(cpu, Capabilities(on_gpu=False), precision=Precision.bf16, head_width=0)
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        trained = parallelize(model, World(size=2), decision)
+        for _ in range(2):
+            twin.zero_grad()
+            model.zero_grad()
+            expected = gradients(twin, None, batches=3)
+            for number in range(3):
+                with trained.gradient_sync(enabled=number == 2):
+                    with trained.autocast():
+                        loss = trained.forward(torch.arange(12).roll(number)).float().logsumexp(-1).sum()
+                    loss.backward()
+            for name, parameter in model.named_parameters():
+                assert (parameter.grad is None) == (expected[name] is None)
+                assert parameter.grad is None or torch.equal(parameter.grad, expected[name]), name
+    finally:
+        dist.destroy_process_group()
 
 
 def test_an_adversarial_move_has_the_type_of_embeddings_whatever_that_of_the_output():
