@@ -221,13 +221,6 @@ def fastest_training_precision(can: Capabilities) -> Precision:
     return Precision.fp16 if can.fp16_matmul else Precision.fp32
 
 
-def autocast_type(precision: Precision) -> torch.dtype | None:
-    """Type of matrix products under torch.autocast; None: it is off."""
-    import torch
-
-    return {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}.get(precision)
-
-
 def decoding_precision(precision: Precision, can: Capabilities) -> Precision:
     """Precision in which our own engine decodes; auto is the fastest that the device has units for."""
     if precision is Precision.int8 and can.on_gpu:

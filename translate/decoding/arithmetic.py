@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from translate.device import Precision, autocast_type, without_tf32
+from translate.device import Precision, without_tf32
 from translate.errors import UserError
-from translate.models.quantised import with_cast_weights, with_half_weights, with_int8_weights
+from translate.models.quantised import AUTOCAST, with_cast_weights, with_half_weights, with_int8_weights
 from translate.models.seq2seq import Seq2Seq
 
 
@@ -34,7 +34,7 @@ class Arithmetic:
         """Type of products under torch.autocast; None without it."""
         # but on a GPU, fp16 is a matter of weights alone
         has_half_weights = self.precision is Precision.fp16 and self.device.type != "cuda"
-        return None if has_half_weights else autocast_type(self.precision)
+        return None if has_half_weights else AUTOCAST.get(self.precision)
 
     def exact_products(self) -> AbstractContextManager[object]:
         """Context without TF32 where it would round the factors of products, which precision=fp32 must not."""

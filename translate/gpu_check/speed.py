@@ -20,12 +20,13 @@ from torch.profiler import ProfilerActivity, profile
 from translate.batch import Batch, pad_batch
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
-from translate.device import Precision, autocast_type, fastest_training_precision
+from translate.device import Precision, fastest_training_precision
 from translate.distributed import World
 from translate.gpu_check import NO_CUDA, Check
 from translate.gpu_check.runs import train_config
 from translate.gpu_check.updates import example_batch
 from translate.models import Vocabularies, build_model
+from translate.models.quantised import AUTOCAST
 from translate.models.seq2seq import Seq2Seq
 from translate.training.config import TrainConfig
 from translate.training.optimizer import make_optimizer
@@ -70,7 +71,7 @@ def ceilings(check: Check) -> None:
 
 def products(check: Check, precision: Precision, size: int) -> float:
     """Floating-point operations per second of square matrix products."""
-    dtype = autocast_type(precision) or torch.float32
+    dtype = AUTOCAST.get(precision, torch.float32)
     left, right = torch.randn(2, size, size, device=check.device).to(dtype).unbind()
     result = torch.empty_like(left)
     return 2 * size**3 / seconds_per_call(check, lambda: torch.mm(left, right, out=result))

@@ -11,8 +11,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from translate.device import Precision
 from translate.models.attention import MultiHeadAttention
 
+AUTOCAST = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}  # types of products; off in other precisions
 Module = TypeVar("Module", bound=nn.Module)
 _LARGEST = 127  # integer, of either sign
 _ZERO_POINT = 128  # of activations, which are unsigned where they are multiplied

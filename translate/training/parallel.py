@@ -20,7 +20,6 @@ from translate.device import (
     Capabilities,
     Device,
     Precision,
-    autocast_type,
     capabilities,
     choose_device,
     decoding_precision,
@@ -32,6 +31,7 @@ from translate.device import (
 from translate.distributed import TIMEOUT, World
 from translate.errors import UserError
 from translate.memory import machine_memory
+from translate.models.quantised import AUTOCAST
 from translate.models.seq2seq import Output, Seq2Seq
 from translate.training.batch_memory import BatchMemory
 from translate.training.loss_scale import LossScale
@@ -229,7 +229,7 @@ class ParallelModel:
     @contextmanager
     def autocast(self) -> Iterator[None]:
         """Context in which matrix products are computed in the run's precision."""
-        dtype = autocast_type(self.precision)
+        dtype = AUTOCAST.get(self.precision)
         casts = nullcontext() if self.casts is None else self.casts.in_use()
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None), casts:
             yield
@@ -260,7 +260,7 @@ def parallelize(model: Seq2Seq, world: World, decision: TrainingDecision, *, com
         forward = DistributedDataParallel(model, device_ids=devices, **exchange)
     # bf16 has the exponents of fp32 and needs none
     loss_scale = LossScale(device) if precision is Precision.fp16 else None
-    dtype, casts = autocast_type(precision), None
+    dtype, casts = AUTOCAST.get(precision), None
     if dtype is not None and not compiled:  # a compiled model fuses the casts of autocast
         casts = WeightCasts(model, dtype, overlapping=world.size > 1)
     return ParallelModel(model, forward, device, precision, loss_scale, casts)
