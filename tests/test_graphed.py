@@ -23,18 +23,25 @@ from translate.training.optimizer import OptimizerConfig, OptimizerName, make_op
 from translate.training.parallel import LossScale, parallelize
 from translate.training.spikes import SpikeLimits
 
+ALONE = World()
 # exact in fp32, in which a recorded update reads it
 RATES = [2.0**-power for power in (9, 8, 7, 6, 5, 6, 7, 8)]
 
 
-def workload(precision: Precision = Precision.fp32, *, architecture: str = "transformer", dropout: float = 0.0) -> Workload:
+def workload(
+    precision: Precision = Precision.fp32,
+    *,
+    architecture: str = "transformer",
+    dropout: float = 0.0,
+    world: World = ALONE,
+) -> Workload:
     torch.manual_seed(0)
     config = ARCHITECTURES[architecture][0].tiny(d_model=16, max_length=20, dropout=dropout)
-    model = parallelize(build_model(config, Vocabularies(40, 40, shared=True)), World(), ON_CPU)
+    model = parallelize(build_model(config, Vocabularies(40, 40, shared=True)), world, ON_CPU)
     scale = LossScale(torch.device("cpu")) if precision is Precision.fp16 else None
     model = replace(model, precision=precision, loss_scale=scale)
     optimizer = make_optimizer(model.module, OptimizerConfig())
-    return Workload(model, optimizer, update_config(clip_norm=0.5), World())
+    return Workload(model, optimizer, update_config(clip_norm=0.5), world)
 
 
 def batch(seed: int, *, length: int = 8, packed: bool = False) -> Batch:

@@ -29,6 +29,9 @@ class Repeating:
 
         return replay
 
+    def forget(self) -> None:
+        pass
+
 
 class Tape(TorchDispatchMode):
     """Repeats operations on the very tensors of the recording, as a CUDA graph does; numbers of Python are constants.
@@ -52,6 +55,9 @@ class Tape(TorchDispatchMode):
         for tensor, value in before:
             tensor.copy_(value)
         return lambda: _repeat(operations)
+
+    def forget(self) -> None:
+        pass
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))

@@ -79,13 +79,23 @@ def eager(workload: Workload) -> Iterator[MakeUpdate]:
 
 @contextmanager
 def compiled(workload: Workload, backend: str = "inductor") -> Iterator[MakeUpdate]:
-    """Updates with a model that torch.compile has fused."""
+    """Updates with a model that torch.compile has fused; validation, with its many shapes, is not compiled."""
     module = workload.model.module
-    module.compile(backend=backend)  # torch.compile() would rename the parameters, and checkpoints with them
+    # torch.compile() would rename the parameters, and checkpoints with them
+    module.compile(backend=backend)
+    fused, module._compiled_call_impl = module._compiled_call_impl, None
+    plain = workload.plain()
+
+    def make_update(batches: Sequence[Batch], **options: Any) -> PendingUpdate:
+        module._compiled_call_impl = fused
+        try:
+            return plain(batches, **options)
+        finally:
+            module._compiled_call_impl = None
+
     try:
-        yield workload.plain()
+        yield make_update
     finally:
-        module._compiled_call_impl = None  # PyTorch has no function for the way back
         torch.compiler.reset()
 
 
@@ -121,14 +131,14 @@ class Verdict:
     milliseconds  of an update, by name of the way; left_out: the reason against each of the others
     """
 
-    choice: str
-    device: str
-    torch: str
-    cuda: str
-    precision: str
-    layout: str
-    tokens: int
-    processes: int
+    choice: str = ""
+    device: str = ""
+    torch: str = ""
+    cuda: str = ""
+    precision: str = ""
+    layout: str = ""
+    tokens: int = 0
+    processes: int = 0
     auxiliary: list[str] = field(default_factory=list)
     milliseconds: dict[str, float] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
@@ -186,6 +196,7 @@ def _choose(
         return before.choice
     if changes:
         logger.info(f"fast path: tried again ({'; '.join(changes)})")
+    logger.info(f"fast path: trying {', '.join(CANDIDATES)} in {UPDATES} updates, which are discarded")
     outcomes = PathTrials(CANDIDATES, workload, state, _first_updates(workload.config, state, batches)).run()
     verdict: Verdict = world.from_main(make_verdict(outcomes, facts))
     _log(verdict)

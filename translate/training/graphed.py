@@ -55,13 +55,16 @@ class Recorder(Protocol):
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """A function that repeats the work, on the same tensors; nothing is computed now."""
 
+    def forget(self) -> None:
+        """Take note that no recording will be repeated any more."""
+
 
 class CudaRecorder:
     """Records CUDA graphs, which share one pool of memory: their tensors are never in use at one time."""
 
     def __init__(self, device: torch.device):
         self._device, self._stream = device, torch.cuda.Stream(device)
-        self._pool = torch.cuda.graph_pool_handle()
+        self.forget()
 
     def warm_up(self, work: Callable[[], None]) -> None:
         # Not on the default stream, which cannot be recorded: autograd may remember the stream of a gradient. On the
@@ -90,6 +93,9 @@ class CudaRecorder:
             _failed_graphs.append(graph)
             raise
         return graph.replay
+
+    def forget(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()  # one whose graphs are gone cannot be used again
 
 
 _failed_graphs: list[torch.cuda.CUDAGraph] = []
@@ -163,6 +169,7 @@ class GraphedUpdates:
         if self._graphs and self._model.device.type == "cuda":
             torch.cuda.synchronize(self._model.device)  # the last one may still run
         self._graphs.clear()
+        self._recorder.forget()
 
     def _set_numbers(self, target_tokens: int, most: SpikeLimits) -> None:
         """Write what Python knows of this update to where graphs read it."""
@@ -217,20 +224,19 @@ class GraphedUpdates:
     def _recordable_optimizer(self) -> Iterator[None]:
         """Context in which the optimizer reads its rate from the device, and declares that it can be recorded."""
         groups = self._optimizer.param_groups
-        before: list[dict[str, Any]] = [{"lr": group["lr"], "capturable": group["capturable"]} for group in groups]
+        before = [dict(group) for group in groups]
         for group in groups:
             group |= {"lr": self._rate, "capturable": True}
         try:
             yield
         finally:
             for group, values in zip(groups, before, strict=True):
+                group.clear()
                 group |= values
 
     def _give_up(self, reason: str, random: RandomState | None = None) -> None:
         """Make plain updates from here on; random: state of the generators to return to."""
-        logger.warning(
-            f"compute.fast_path=graphed: {reason}; updates are made in eager mode from here on"
-        )
+        logger.warning(f"compute.fast_path=graphed: {reason}; updates are made in eager mode from here on")
         self._has_given_up = True
         self.close()
         self._optimizer.zero_grad(set_to_none=True)

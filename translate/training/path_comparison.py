@@ -29,29 +29,44 @@ class Trace:
 
 
 def difference(found: Trace, expected: Trace, rounded: Trace, unit: float) -> str:
-    """How results and weights differ beyond rounding, of which another trace gives the size; "" if they do not."""
+    """The way in which results and weights differ beyond rounding; "" if they do not.
+
+    rounded  a trace that differs from the expected one as rounding makes it; unit: see rounding_unit
+    """
     for name in ("loss", "gradient_norm"):
-        values, exact, usual = ([getattr(r, name) for r in each.results] for each in (found, expected, rounded))
-        pairs = zip(log_ratios(values, exact), log_ratios(usual, exact), strict=True)
-        # in fp16 one of two may overflow by a hair: that says nothing of the others
-        pairs = [pair for pair in pairs if math.isfinite(pair[1])]
-        if not pairs:
-            return f"the {name.replace('_', ' ')} is not finite in eager mode"
-        differences, noise = zip(*pairs, strict=True)
-        mean, largest = abs(sum(differences)) / len(differences), max(map(abs, differences))
-        most_mean = _OF_MEAN * math.sqrt(sum(x * x for x in noise) / len(noise)) + unit / 2 + SUMS
-        most = _OF_LARGEST * max(map(abs, noise)) + unit + SUMS
-        if not (mean <= most_mean and largest <= most):  # so written that NaN differs
-            return (
-                f"the {name.replace('_', ' ')} differs from eager mode's by {mean:.2g} on average and up to "
-                f"{largest:.2g} (relative; {most_mean:.2g} and {most:.2g} are allowed)"
-            )
-    size = _norm(expected.change)
-    change, most = (_norm(each.change, expected.change) for each in (found, rounded))
-    change, most = change / (size or 1.0), _OF_WEIGHTS * most / (size or 1.0) + unit + SUMS
+        values = (_values(each, name) for each in (found, expected, rounded))
+        if reason := _difference_of(name.replace("_", " "), *values, unit=unit):
+            return reason
+    size = _norm(expected.change) or 1.0
+    change, noise = (_norm(each.change, expected.change) / size for each in (found, rounded))
+    most = _OF_WEIGHTS * noise + unit + SUMS
+    # so written that NaN differs, here and above
     if not change <= most:
         return f"the change of the weights differs from eager mode's by {change:.2g} ({most:.2g} is allowed)"
     return ""
+
+
+def _values(trace: Trace, name: str) -> list[float]:
+    return [getattr(result, name) for result in trace.results]
+
+
+def _difference_of(name: str, found: list[float], expected: list[float], rounded: list[float], *, unit: float) -> str:
+    """The way in which one number of all updates differs; "" if it does not."""
+    pairs = zip(log_ratios(found, expected), log_ratios(rounded, expected), strict=True)
+    # in fp16 one of two may overflow by a hair: that says nothing of the others
+    sound = [pair for pair in pairs if math.isfinite(pair[1])]
+    if not sound:
+        return f"the {name} is not finite in eager mode"
+    differences, noise = zip(*sound, strict=True)
+    mean, largest = abs(sum(differences)) / len(differences), max(map(abs, differences))
+    most_mean = _OF_MEAN * math.sqrt(sum(x * x for x in noise) / len(noise)) + unit / 2 + SUMS
+    most = _OF_LARGEST * max(map(abs, noise)) + unit + SUMS
+    if mean <= most_mean and largest <= most:
+        return ""
+    return (
+        f"the {name} differs from eager mode's by {mean:.2g} on average and up to {largest:.2g} (relative; "
+        f"{most_mean:.2g} and {most:.2g} are allowed)"
+    )
 
 
 def rounding_unit(precision: Precision, *, on_gpu: bool) -> float:
