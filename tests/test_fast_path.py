@@ -264,12 +264,12 @@ def test_a_way_that_is_asked_for_and_cannot_be_used_is_an_error(corpus, tmp_path
 def test_a_way_that_fails_on_one_of_two_processes_is_left_out_on_both():
     """Before gradients are exchanged, so that the other one does not wait."""
 
-    @contextmanager
-    def broken_on_one(work):
-        assert work.world.rank == 0, "no compiler on this machine"
-        yield work.plain()
-
     def trials(rank):
+        @contextmanager
+        def broken_on_one(work):
+            assert rank == 0, "no compiler on this machine"
+            yield work.plain()
+
         with join_world(torch.device("cpu")) as world:
             work = workload(world=world)
             state = TrainState(work.model, work.optimizer)
