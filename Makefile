@@ -28,7 +28,7 @@ train: install  ## train on the shipped corpus, translate and score its test set
 test: install  ## run the tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
-gpu-check: install  ## check this machine's kernels, updates, resuming and decoding (ARGS='stages=[kernels,resume]')
+gpu-check: install  ## check this machine's kernels, updates and decoding, and measure them (ARGS='stages=[kernels,resume]')
 	$(BIN)/python -m translate.gpu_check $(ARGS)
 
 test-lowest:  ## run the tests with the lowest versions of all dependencies that pyproject.toml allows (gigabytes)

@@ -18,8 +18,10 @@ from typing import Any
 
 from translate.config.calls import configured
 from translate.console import markdown_table
+from translate.data.corpus import one_or_several
 from translate.decode import DecodeConfig
-from translate.engines import load_translator
+from translate.decoding.translator import Translator
+from translate.engines import load_constraints, make_translator, open_engine
 from translate.evaluation.metrics import score
 from translate.parsing import read_yaml
 from translate.text import read_lines
@@ -41,10 +43,17 @@ def decode(name: str, options: dict[str, Any], model: str, lines: list[str]) -> 
     """Translate lines with the options of a row."""
     given = {"model": model, "threads": 1, "workers": 1, **options}
     with configured("decode", DecodeConfig, given, choices={}, additions={}) as config:
-        load_translator(config.model, config).translate(lines[:_WARM_UP])
-        translator = load_translator(config.model, config)  # whose prefixes begin with the first line
+        paths = one_or_several(config.model, key="model")
+        engine, tokenizer, manifest = open_engine(paths, config)
+
+        def translator() -> Translator:
+            constraints = load_constraints(config, tokenizer, manifest, max_length=engine.max_length)
+            return make_translator(paths, engine, tokenizer, manifest, config, constraints=constraints)
+
+        translator().translate(lines[:_WARM_UP])
+        measured = translator()  # whose prefixes begin with the first line
         start = time.process_time()
-        found = translator.translate(lines)
+        found = measured.translate(lines)
         seconds = time.process_time() - start
     return Row(name, [translation.text for translation in found], len(lines) / seconds)
 

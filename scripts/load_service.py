@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import ssl
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,9 @@ from typing import Any
 
 import httpx
 
-_REFUSED = 429
+from translate.text import read_lines
+
+_TIMEOUT = 120  # seconds
 
 
 @dataclass
@@ -52,40 +55,45 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 async def run_client(
-    client: httpx.AsyncClient, lines: Iterator[str], fields: dict[str, str], until: float, result: Result, patient: bool
+    client: httpx.AsyncClient, requests: Iterator[dict[str, str]], result: Result, *, until: float, patient: bool
 ) -> None:
-    """Send lines until the time is over, and wait for the last answer."""
+    """Send requests until the time is over, and wait for the last answer."""
     while time.monotonic() < until:
         start = time.monotonic()
         try:
-            answer = await client.post("/translate", json={"q": next(lines), **fields})
+            answer = await client.post("/translate", json=next(requests))
         except httpx.HTTPError as error:
             result.statuses[f"lost: {type(error).__name__}"] += 1
             continue
         result.statuses[str(answer.status_code)] += 1
         if answer.status_code == httpx.codes.OK:
             result.latencies.append(time.monotonic() - start)
-        elif answer.status_code == _REFUSED and patient:
+        elif answer.status_code == httpx.codes.TOO_MANY_REQUESTS and patient:
             await asyncio.sleep(float(answer.headers["retry-after"]))
 
 
-async def load(
-    url: str, lines: list[str], fields: dict[str, str], *, clients: int, seconds: float, patient: bool
-) -> Result:
-    """The result of so many clients for so many seconds; each begins with another line."""
+async def load(url: str, requests: list[dict[str, str]], *, clients: int, seconds: float, patient: bool) -> Result:
+    """The result of so many clients for so many seconds; each begins with another request."""
     result = Result(clients)
-    cycles = [lines[len(lines) * number // clients :] + lines for number in range(clients)]
+    firsts = [len(requests) * number // clients for number in range(clients)]
+    certificates = ssl.create_default_context()
     async with AsyncExitStack() as stack:
         # a pool for each: the time that one pool takes for a request grows with its connections
         pools = [
-            await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=120, verify=False))
+            await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, verify=certificates))
             for _ in range(clients)
         ]
         begin = time.monotonic()
         await asyncio.gather(
             *(
-                run_client(pool, itertools.cycle(own), fields, begin + seconds, result, patient)
-                for pool, own in zip(pools, cycles, strict=True)
+                run_client(
+                    pool,
+                    itertools.cycle(requests[first:] + requests[:first]),
+                    result,
+                    until=begin + seconds,
+                    patient=patient,
+                )
+                for pool, first in zip(pools, firsts, strict=True)
             )
         )
         result.seconds = time.monotonic() - begin
@@ -102,19 +110,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--impatient", action="store_true", help="send the next line at once after status 429")
     options = parser.parse_args()
-    lines = [line for line in options.text.read_text(encoding="utf-8").splitlines() if line.strip()]
     fields = {"source": options.source, "target": options.target}
+    requests = [{"q": line, **fields} for line in read_lines(options.text) if line.strip()]
+    url, patient = options.url.rstrip("/"), not options.impatient
     for clients in options.clients:
-        result = asyncio.run(
-            load(
-                options.url.rstrip("/"),
-                lines,
-                fields,
-                clients=clients,
-                seconds=options.seconds,
-                patient=not options.impatient,
-            )
-        )
+        result = asyncio.run(load(url, requests, clients=clients, seconds=options.seconds, patient=patient))
         print(json.dumps(result.summary()), flush=True)
 
 

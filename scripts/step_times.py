@@ -11,16 +11,19 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from translate.console import markdown_table
 from translate.decoding.config import DecodingConfig, EngineName, SearchConfig, SearchMethod, Sentence
 from translate.decoding.native_engine import SEARCHES, NativeEngine
 from translate.decoding.translator import Translator
 from translate.device import Precision
 from translate.engines import load_translator
+from translate.text import read_lines
 
 CAUSES = ["encoder", "embedding", "self-attention", "cross-attention", "feed-forward", "output", "search"]
 SYSTEMS = [
@@ -60,8 +63,8 @@ class Stopwatch:
         return call
 
     def watch_engine(self, engine: NativeEngine) -> None:
-        """Charge the parts of a Transformer, in the copy that the engine's searches use, to their causes."""
-        model: Any = engine._arithmetic.for_search(engine.model)
+        """Charge the parts of an engine's Transformer to their causes."""
+        model: Any = engine.arithmetic.for_search(engine.model)
         model.encode = self.watched(model.encode, "encoder")
         self.watch(model.target_embedding, "embedding")
         self.watch(model.projection, "output")
@@ -110,7 +113,7 @@ def main() -> None:
     for translator in translators.values():
         if isinstance(translator.engine, NativeEngine):
             stopwatch.watch_engine(translator.engine)
-    lines = options.source.read_text(encoding="utf-8").split("\n")[: options.lines]
+    lines = list(islice(read_lines(options.source), options.lines))
     sentences = [tuple(ids) for ids in translators[SYSTEMS[0]].tokenizer.encode_source(lines)]
 
     rounds: dict[tuple[EngineName, Precision], list[dict[str, float]]] = {system: [] for system in SYSTEMS}
@@ -119,19 +122,20 @@ def main() -> None:
             measured = milliseconds(translator, sentences, stopwatch)
             if number:  # the first round warms up
                 rounds[system].append(measured)
-    print_table(rounds)
+    print(times_table(rounds))
 
 
-def print_table(rounds: dict[tuple[EngineName, Precision], list[dict[str, float]]]) -> None:
-    titles = ["engine", *CAUSES, "rest", "total", "lowest to highest"]
-    print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
+def times_table(rounds: dict[tuple[EngineName, Precision], list[dict[str, float]]]) -> str:
+    """Medians over the rounds, and the range of the totals, in milliseconds."""
+    rows = []
     for (engine, precision), measured in rounds.items():
         parts = [statistics.median(each.get(cause, 0.0) for each in measured) for cause in CAUSES]
         totals = [each["total"] for each in measured]
         total = statistics.median(totals)
+        # CTranslate2 has a total alone
         cells = [f"{part:.2f}" for part in [*parts, total - sum(parts)]] if sum(parts) else [""] * (len(CAUSES) + 1)
-        span = f"{min(totals):.2f} to {max(totals):.2f}"
-        print("| " + " | ".join([f"{engine} {precision}", *cells, f"{total:.2f}", span]) + " |")
+        rows.append([f"{engine} {precision}", *cells, f"{total:.2f}", f"{min(totals):.2f} to {max(totals):.2f}"])
+    return markdown_table(["engine", *CAUSES, "rest", "total", "lowest to highest"], rows)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from translate.batch import Tokens
 from translate.models.attention import AttentionMask, Weighting, attend, make_attention_mask
-from translate.models.layers import Rotary, dropout, mask_value
+from translate.models.layers import dropout, mask_value
+from translate.models.rotary import Rotary
 
 B, T, S, H, W = 3, 5, 7, 2, 4
 

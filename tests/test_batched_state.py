@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from translate.batch import BatchedState, Padding, gather_parents
+from translate.batched_state import BatchedState, Padding, gather_parents
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from translate.data.corpora import DataConfig
 from translate.data.corpus import CorpusConfig
 from translate.data.readers import read_pairs_in_context, read_parallel_text
 from translate.decoding.config import DecodingConfig
-from translate.decoding.context import ContextSplitting
+from translate.decoding.context import ContextSplitting, context_of
 from translate.decoding.segmentation import Segment
 from translate.engines import load_translator
 from translate.errors import UserError
@@ -60,6 +60,11 @@ def test_segments_have_earlier_segments_of_their_line_as_context():
     lines = [("", "a. b"), ("", "c"), ("", ""), ("", "d"), ("", "x y <sep> e"), ("", "f g h i")]
     found = [[" ".join(segment.tokens) for segment in own] for own in splitting.split_lines(lines)]
     assert found == [["<sep> a", "a <sep> b"], ["b <sep> c"], [], ["<sep> d"], ["x y <sep> e"], ["f g h i"]]
+
+
+def test_a_manifest_with_more_context_than_any_model_has_is_refused():
+    with pytest.raises(UserError, match=r"context \(101\): at most 100"):
+        context_of({"context": 101})
 
 
 def test_context_that_does_not_fit_loses_its_earliest_sentences():

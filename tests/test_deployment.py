@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fake_service import fake_app, write_fake_model
 from translate.serving.metrics import Metrics
 
 REPOSITORY = Path(__file__).parent.parent
 DEPLOY = REPOSITORY / "deploy"
-_METRIC = re.compile(r"\btranslate_[a-z_]+")
-_WITHOUT = ("torch", "datasets", "transformers", "sacrebleu", "tensorboard", "matplotlib", "safetensors", "pyarrow")
+_METRIC = re.compile(r"(?<!/)\btranslate_[a-z_]+")  # not of addresses
+_WITHOUT = ("torch", "datasets", "transformers", "tensorboard", "matplotlib", "safetensors", "pyarrow")
 
 
 def metric_names() -> set[str]:
@@ -49,9 +50,21 @@ def test_manifests_are_valid_for_kubernetes():
     validate = pytest.importorskip("kubernetes_validate", reason="pip install kubernetes-validate")
     documents = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
     kinds = {document["kind"] for document in documents}
-    assert kinds >= {"Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"}
+    assert {"Deployment", "Service", "Ingress", "HorizontalPodAutoscaler"} <= kinds
+    assert {"PodDisruptionBudget", "NetworkPolicy"} <= kinds
     for document in documents:
         validate.validate(document, "1.31", strict=True)
+
+
+def test_the_ingress_has_the_addresses_of_the_service_and_no_metrics(tmp_path):
+    documents = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())
+    (rule,) = next(each for each in documents if each["kind"] == "Ingress")["spec"]["rules"]
+    exact, prefixes = (
+        {each["path"] for each in rule["http"]["paths"] if each["pathType"] == kind} for kind in ("Exact", "Prefix")
+    )
+    routes = {"/", "/page/page.js", "/metrics", *fake_app(write_fake_model(tmp_path)).openapi()["paths"]}
+    reached = {path for path in routes if path in exact or f"/{path.split('/')[1]}" in prefixes}
+    assert routes - reached == {"/metrics", "/ready"}
 
 
 def test_the_manifest_hardens_its_container():
@@ -68,16 +81,20 @@ def test_the_container_file_copies_files_that_exist_and_is_not_root():
     copied = [word for line in re.findall("^COPY ((?!--).*) ", text, re.MULTILINE) for word in line.split()]
     assert copied
     assert all((REPOSITORY / path).exists() for path in copied)
+    assert {"pyproject.toml", "setup.py", "translate", "configs"} <= set(copied)  # without one, there is no wheel
+    sent = (REPOSITORY / ".dockerignore").read_text().split()
+    assert [path for path in copied if f"!{path.split('/')[0]}" not in sent] == []
     assert "USER 10001" in text
 
 
 def test_the_service_with_ctranslate2_imports_only_what_its_image_has():
-    """Both of its processes, with the packages that the image lacks made unimportable."""
+    """Both of its processes, and the monitor, with the packages that the image lacks made unimportable."""
     code = f"""
 import sys
 for name in {_WITHOUT!r}:
     sys.modules[name] = None
 import translate.serve, translate.serving.app, translate.serving.worker, translate.exporting.ctranslate2_engine
+import translate.monitor
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)
     listed = (DEPLOY / "requirements.txt").read_text().splitlines()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 
 import pytest
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from small_runs import REPOSITORY
 
 TYPED = re.compile(
     r"^    (?:.*\| )?"
-    r"(?:(?:python|torchrun \S+) -m translate\.(?P<module>\w+)|make train EXPERIMENT=(?P<experiment>\S+) ARGS=)"
+    r"(?:(?:(?:sudo \S*/)?python|torchrun \S+) -m translate\.(?P<module>\w+)|"
+    r"make train EXPERIMENT=(?P<experiment>\S+) ARGS=)"
     r"(?P<rest>.*)$",
     re.MULTILINE,
 )
@@ -41,6 +45,34 @@ def test_every_documented_command_parses(module, words, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [module, *options, "--help"])
     runpy.run_module(f"translate.{module}", run_name="__main__", alter_sys=True)
     assert capsys.readouterr().out.startswith(f"usage: python -m translate.{module}")
+
+
+def test_commands_of_deploying_are_a_script_that_names_files_of_the_repository():
+    text = (REPOSITORY / "docs" / "deploying.md").read_text(encoding="utf-8")
+    commands = re.findall("^    (.*)$", text, re.MULTILINE)
+    subprocess.run(["sh", "-n"], input="\n".join(commands), text=True, check=True)
+    copied = {word for command in commands for word in command.split() if word.startswith("deploy/")}
+    assert len(copied) >= 4
+    assert [path for path in copied if not (REPOSITORY / path).is_file()] == []
+
+
+@pytest.mark.filterwarnings("ignore:ConfigStore config")
+def test_options_of_the_service_in_deploy_exist(monkeypatch, capsys):
+    unit = (REPOSITORY / "deploy" / "translate.service").read_text().replace("\\\n", "")
+    manifest = yaml.safe_load_all((REPOSITORY / "deploy" / "kubernetes.yaml").read_text())
+    deployment = next(each for each in manifest if each["kind"] == "Deployment")
+    container = (REPOSITORY / "deploy" / "Containerfile").read_text()
+    image = re.findall(r"^(?:ENTRYPOINT|CMD) (\[.*)$", container, re.MULTILINE)
+    for words in (
+        re.search("^ExecStart=(.*)$", unit, re.MULTILINE)[1].split(),
+        deployment["spec"]["template"]["spec"]["containers"][0]["args"],
+        [word for line in image for word in json.loads(line)],
+    ):
+        options = [word for word in words if "=" in word]
+        assert len(options) >= 3
+        monkeypatch.setattr(sys, "argv", ["serve", *options, "--help"])
+        runpy.run_module("translate.serve", run_name="__main__", alter_sys=True)
+        assert capsys.readouterr().out.startswith("usage: python -m translate.serve")
 
 
 def documented_scripts():

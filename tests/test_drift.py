@@ -15,7 +15,7 @@ from translate.evaluation.significance import holm
 from translate.monitoring.drift import compare_values, find_drift, values_of, windows_of
 from translate.monitoring.features import LineFeatures
 from translate.monitoring.log import LoggedLine
-from translate.monitoring.statistics import fisher_p_value, ks_distance, ks_p_value, precedence_p_value
+from translate.monitoring.two_sample_tests import fisher_p_value, ks_distance, ks_p_value, precedence_p_value
 from translate.text import read_lines
 
 LEVEL = 0.01

@@ -13,6 +13,8 @@ from in_process import call_here
 from small_runs import options, write_corpus
 from translate.decoding.config import SearchConfig
 from translate.exporting.lines_to_compare import given_lines, lines_of_run
+from translate.model_directory import MONITORING, content_hash
+from translate.monitoring.baseline import load_baseline
 
 pytest.importorskip("ctranslate2", reason="the extra ctranslate2 is not installed")
 
@@ -49,6 +51,9 @@ def test_the_test_set_of_the_run_is_translated_by_both(folder):
     scores = json.loads((folder / "run" / "result.json").read_text())["tests"]["test"]["bleu"]
     assert report["bleu"] == {"model": scores["value"], "export": scores["value"], "signature": scores["signature"]}
     assert report["versions"].keys() == {"translate", "ctranslate2"}
+    baselines = [load_baseline(folder / name / MONITORING, direction="") for name in ("run/best", "out")]
+    assert baselines[0].lines == baselines[1].lines
+    assert [each.model for each in baselines] == [content_hash(str(folder / name)) for name in ("run", "out")]
     decode = [f"input={folder / 'corpus' / 'test.src'}", "search=greedy", "threads=1", "precision=fp32"]
     one, other = (
         call_here("decode", f"model={folder / name}", *decode, *more).stdout

@@ -27,7 +27,7 @@ from translate.gpu_check import (
 from translate.models import attention
 from translate.training import step
 from translate.training.fast_path import recorded
-from translate.training.parallel import LossScale
+from translate.training.loss_scale import LossScale
 from translate.training.state import TrainState
 
 CPU = torch.device("cpu")

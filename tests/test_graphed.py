@@ -16,11 +16,12 @@ from translate.device import Precision
 from translate.distributed import World
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES, Vocabularies, build_model
-from translate.training import graphed, parallel
+from translate.training import graphed, loss_scale
 from translate.training.fast_path import Workload
 from translate.training.graphed import GraphedUpdates, obstacle, shape_of
+from translate.training.loss_scale import LossScale
 from translate.training.optimizer import OptimizerConfig, OptimizerName, make_optimizer
-from translate.training.parallel import LossScale, parallelize
+from translate.training.parallel import parallelize
 from translate.training.spikes import SpikeLimits
 
 ALONE = World()
@@ -80,7 +81,7 @@ def assert_equal(work: Workload, expected: Workload) -> None:
 @pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16, Precision.fp16])
 def test_replayed_operations_are_the_updates_of_other_batches_rates_and_limits(precision, monkeypatch):
     """On fixed tensors, with the constants of the recording: nothing that differs is left to Python."""
-    monkeypatch.setattr(parallel, "GROWTH_INTERVAL", 2)
+    monkeypatch.setattr(loss_scale, "GROWTH_INTERVAL", 2)
     plain, work = workload(precision), workload(precision)
     batches = [batch(seed, length=8 if seed % 3 else 11) for seed in range(9)]
     assert len({each.num_target_tokens for each in batches}) > 5

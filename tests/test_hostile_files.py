@@ -1,6 +1,7 @@
 """Untrusted models, states and settings: refused with one line before anything is allocated, and no code is run."""
 
 import json
+import os
 import pickle
 import re
 import resource
@@ -211,6 +212,10 @@ def test_a_tokenizer_that_is_damaged_or_of_another_kind_is_refused(directory):
         (directory / "tokenizer.model").write_bytes(content)
         with pytest.raises(UserError, match=rf"tokenizer\.model: .*{message}"):
             Tokenizer.load(directory)
+    (directory / "tokenizer.model").unlink()
+    os.mkfifo(directory / "tokenizer.model")
+    with pytest.raises(UserError, match=r"tokenizer\.model: that is a pipe"):
+        Tokenizer.load(directory)
 
 
 class Harmful:

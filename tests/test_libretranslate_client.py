@@ -7,13 +7,13 @@ from libretranslatepy import LibreTranslateAPI
 
 from fake_service import fake_app, write_fake_model
 from live_service import live
-from translate.serving.access import new_key, read_keys
+from translate.serving.api_keys import new_key, read_keys
 from translate.serving.config import LimitConfig
 
 
 def test_the_client_translates_detects_and_lists_languages(tmp_path):
     folders = [write_fake_model(tmp_path / "en-de"), write_fake_model(tmp_path / "de-en", source="de", target="en")]
-    with live(fake_app(*folders), seconds=10) as service:
+    with live(fake_app(*folders)) as service:
         client = LibreTranslateAPI(f"http://127.0.0.1:{service.port}")
         assert client.translate("One is here.\n\nTwo & three.", "en", "de") == "ONE IS HERE.\n\nTWO & THREE."
         assert client.translate("Das ist ein altes Haus.", "auto", "en") == "DAS IST EIN ALTES HAUS."
@@ -25,7 +25,7 @@ def test_the_client_sends_its_key(tmp_path):
     file = str(tmp_path / "keys.yaml")
     key = new_key("alice", file)
     keys = read_keys(file, LimitConfig())
-    with live(fake_app(write_fake_model(tmp_path / "one"), keys=keys, require_key=True), seconds=10) as service:
+    with live(fake_app(write_fake_model(tmp_path / "one"), keys=keys, require_key=True)) as service:
         address = f"http://127.0.0.1:{service.port}/"
         assert LibreTranslateAPI(address, key).translate("a", "en", "de") == "A"
         with pytest.raises(HTTPError, match="403"):

@@ -12,9 +12,10 @@ from translate.device import Precision
 from translate.distributed import World
 from translate.losses.cross_entropy import label_smoothed_cross_entropy
 from translate.models import ARCHITECTURES, Vocabularies, build_model
-from translate.training import parallel
+from translate.training import loss_scale
+from translate.training.loss_scale import LossScale
 from translate.training.optimizer import OptimizerConfig, OptimizerName, make_optimizer
-from translate.training.parallel import LossScale, ParallelModel
+from translate.training.parallel import ParallelModel
 from translate.training.run_folder import RunFolder
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
@@ -92,21 +93,21 @@ def test_a_loss_that_is_not_finite_is_divergence_at_any_scale():
 
 
 def test_the_scale_doubles_after_many_finite_updates(monkeypatch):
-    monkeypatch.setattr(parallel, "GROWTH_INTERVAL", 3)
+    monkeypatch.setattr(loss_scale, "GROWTH_INTERVAL", 3)
     scale, finite, overflow = LossScale(CPU), torch.tensor(0.0), torch.tensor(1.0)
     factors = []
     for found_inf in (finite, finite, finite, finite, overflow, finite, finite, finite):
         scale.update(found_inf)
-        factors.append(float(scale.factor) / parallel.FIRST_SCALE)
+        factors.append(float(scale.factor) / loss_scale.FIRST_SCALE)
     assert factors == [1, 1, 2, 2, 1, 1, 1, 2]
-    scale.factor.fill_(parallel.LARGEST_SCALE)
+    scale.factor.fill_(loss_scale.LARGEST_SCALE)
     for _ in range(3):
         scale.update(finite)
-    assert float(scale.factor) == parallel.LARGEST_SCALE
+    assert float(scale.factor) == loss_scale.LARGEST_SCALE
 
 
 def test_resumed_fp16_run_equals_the_uninterrupted_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(parallel, "GROWTH_INTERVAL", 4)
+    monkeypatch.setattr(loss_scale, "GROWTH_INTERVAL", 4)
 
     def begun() -> TrainState:
         model = model_in(Precision.fp16)
@@ -123,7 +124,7 @@ def test_resumed_fp16_run_equals_the_uninterrupted_one(tmp_path, monkeypatch):
     assert continued.step == 6
     train(continued.model, continued.optimizer, range(6, 10))
     assert continued.model.loss_scale.state_dict() == whole.model.loss_scale.state_dict()
-    assert whole.model.loss_scale.state_dict()["factor"] != parallel.FIRST_SCALE
+    assert whole.model.loss_scale.state_dict()["factor"] != loss_scale.FIRST_SCALE
     for name, weight in whole.model.module.state_dict().items():
         assert torch.equal(weight, continued.model.module.state_dict()[name])
 

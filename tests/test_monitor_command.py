@@ -6,6 +6,7 @@ import json
 import random
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from translate.errors import UserError
 from translate.folders import replaced_directory
 from translate.model_directory import MODEL_FILES, MONITORING, content_hash
 from translate.monitor import MonitorConfig, compare, monitor
-from translate.monitoring.baseline import load
+from translate.monitoring.baseline import load_baseline
 from translate.monitoring.measures import MEASURES
 from translate.monitoring.results import report_text
 
@@ -40,7 +41,7 @@ def run(tmp_path_factory) -> Path:
 
 def logged(run: Path, path: Path, *, changed: int = 0, **fields) -> Path:
     """A log of 400 lines of the baseline, of which the last ones have another script and no confidence."""
-    lines = random.Random(1).choices(load(run / "best" / MONITORING, direction="").lines, k=400)
+    lines = random.Random(1).choices(load_baseline(run / "best" / MONITORING, direction="").lines, k=400)
     for index in range(400 - changed, 400):
         values = lines[index].to_json() | {"script": "Greek", "unknown_characters": 0.5, "log_prob": -9.0}
         lines[index] = type(lines[index]).from_json(values)
@@ -93,6 +94,19 @@ def test_results_fit_a_narrow_terminal(run, tmp_path):
     assert all(f"{finding.difference.now}  " in wide for finding in report.newest.findings)
 
 
+def test_training_has_kept_the_baseline_that_the_command_makes(tmp_path):
+    kept = load_baseline(trained_model() / "best" / MONITORING, direction="")
+    again = tmp_path / "again.json"
+    done = call_here("monitor", f"model={trained_model()}", "make_baseline=true", "search=greedy", f"baseline={again}")
+    assert done.returncode == 0, done.stderr.decode()
+    made = load_baseline(again, direction="")
+    assert kept.decoding == made.decoding
+    assert (kept.text, kept.model, kept.direction) == (made.text, made.model, made.direction)
+    confidence = [line.log_prob for line in made.lines]
+    assert [line.log_prob for line in kept.lines] == pytest.approx(confidence, abs=2e-4)  # of another batch size
+    assert [replace(line, log_prob=0) for line in kept.lines] == [replace(line, log_prob=0) for line in made.lines]
+
+
 def test_a_run_without_a_baseline_is_compared_by_its_translations(run, tmp_path):
     old = shutil.copytree(run, tmp_path / "old")
     (old / "best" / MONITORING).unlink()
@@ -135,16 +149,16 @@ def test_directions_are_kept_beside_each_other_and_damage_is_told(run, tmp_path)
     content["directions"]["en-de"] = content["directions"]["?-?"]
     kept.write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"direction=…, but of \?-\?, en-de"):
-        load(kept, direction="")
-    assert len(load(kept, direction="en-de").lines) == 150
+        load_baseline(kept, direction="")
+    assert len(load_baseline(kept, direction="en-de").lines) == 150
     for damage in ({"features": {}}, {"features": {"digits": [2.0]}}, {"features": 1}, {"text": None}):
         content["directions"]["en-de"] = content["directions"]["?-?"] | damage
         kept.write_text(json.dumps(content))
         with pytest.raises(UserError, match="is damaged"):
-            load(kept, direction="en-de")
+            load_baseline(kept, direction="en-de")
     kept.write_text('{"format": 99}')
     with pytest.raises(UserError, match="another version"):
-        load(kept, direction="")
+        load_baseline(kept, direction="")
 
 
 def test_a_model_that_replaces_another_does_not_inherit_its_baseline(tmp_path):
@@ -200,6 +214,6 @@ def test_wrong_options_are_refused(options, message, tmp_path, monkeypatch):
 
 
 def test_too_few_lines_are_no_window(run, tmp_path):
-    log = write_log(tmp_path / "log", entries(load(run / "best" / MONITORING, direction="").lines[:20]))
+    log = write_log(tmp_path / "log", entries(load_baseline(run / "best" / MONITORING, direction="").lines[:20]))
     with pytest.raises(UserError, match="the log has 20 lines with text"):
         monitor(MonitorConfig(log=str(log), model=str(run)))

@@ -63,7 +63,7 @@ def test_log_probability_is_the_mean_whatever_the_length_penalty():
 
 
 def test_scores_of_other_kinds_are_no_confidence():
-    """Those of minimum Bayes risk are expected utilities."""
+    """Scores of minimum Bayes risk are expected utilities."""
     search = SearchConfig(method=SearchMethod.mbr, candidates=Candidates.beam, beam_size=2)
     translator = Translator(MinimumBayesRisk(EchoEngine(), shipped_tokenizer()), shipped_tokenizer(), search)
     [line] = FeatureExtractor.of_translator(translator)(["x"], [translation("a", [5], [6], score=0.9)])

@@ -84,6 +84,8 @@ def test_an_experiment_in_yaml_may_name_the_text_too(monkeypatch, tmp_path: Path
     assert chosen("experiment=longer")
     assert not chosen("experiment=other")
     assert not chosen("experiment=mine", "data=shipped")
+    (configs / "experiment" / "mine.yaml").write_text(header)
+    assert not chosen("experiment=mine"), "a file that has changed is read again"
 
 
 def test_named_training_text_leaves_nothing_of_the_shipped_corpus(tmp_path):

@@ -1,12 +1,13 @@
 """The page in headless Chromium: typing, words, alternatives, documents, history, terms, errors."""
 
+import json
 import re
 
 import fake_service
 from document_formats import word_file
 from fake_service import fake_app, write_fake_model
 from translate.documents import ENDINGS
-from translate.serving.access import new_key, read_keys
+from translate.serving.api_keys import new_key, read_keys
 from translate.serving.config import LimitConfig
 from translation_formats import tmx, unit
 
@@ -209,3 +210,46 @@ def test_a_required_key_is_asked_for_and_sent(open_page, serve, tmp_path):
         page.page.keyboard.press("Escape")
         assert page.translate("A dog") == "A DOG"
         assert key not in page.page.evaluate("JSON.stringify(localStorage)")  # unless it is to be remembered
+
+
+def test_what_is_stored_may_be_damaged(open_page, address):
+    entries = [None, 1, {}, {"source": "a", "target": "b", "from": "en", "to": "de", "time": 1e300}]
+    kept = {"source": "<b>", "target": "x", "from": "en", "to": "<i>", "time": 1}
+    stored = {
+        "history": [*entries, kept],
+        "terms.en-de": [None, ["dog"], ["cat", 5], ["dog", "HUND"]],
+        "key": "schlüssel\n",
+    }
+    values = [{"name": f"translate.{name}", "value": json.dumps(value)} for name, value in stored.items()]
+    origin = {"origin": address.rstrip("/"), "localStorage": values}
+    with open_page(address, storage_state={"cookies": [], "origins": [origin]}) as page:
+        assert page.page.locator("#history-dialog li").count() == 1
+        assert page.page.inner_text("#terms-button") == "Terms (1)"
+        page.page.fill("#source", "A dog")
+        page.page.locator("#message", has_text="This API key is not valid.").wait_for()
+
+
+def test_two_tabs_keep_the_terms_of_both_and_the_choice_to_have_no_history(page, address):
+    other = type(page)(page.page.context.new_page(), address)
+    other.select("en", "de")
+    for tab, term in ((page, "dog"), (other, "cat")):
+        tab.page.click("#terms-button")
+        tab.page.click("[data-role=add]")
+        tab.page.keyboard.type(term)
+        tab.page.keyboard.press("Tab")
+        tab.page.keyboard.type(term.upper())
+        tab.page.keyboard.press("Escape")
+    assert page.page.evaluate('localStorage.getItem("translate.terms.en-de")') == '[["dog","DOG"],["cat","CAT"]]'
+    other.page.click("[data-opens=history-dialog]")
+    other.page.uncheck("[name=keep-history]")
+    page.translate("It rains.")
+    page.page.wait_for_timeout(1800)
+    assert page.page.evaluate('localStorage.getItem("translate.history")') is None
+
+
+def test_an_answer_that_ends_early_is_told(page):
+    body = '{"line": 0, "source": "A dog.", "space": "", "text": "A DOG.", "flags": []}\n{"line": 1, "sou'
+    page.page.route("**/v1/translate/stream", lambda route: route.fulfill(body=body), times=1)
+    page.page.fill("#source", "A dog.\nA cat.")
+    page.page.locator("#message", has_text="The answer of the service is incomplete.").wait_for()
+    assert page.output == "A DOG."

@@ -53,7 +53,8 @@ def test_files_named_to_contributors_exist():
 @pytest.mark.parametrize("page", PAGES)
 def test_files_named_in_the_documentation_exist(page):
     text = re.sub(r"^    # .*$", "", read(page), flags=re.MULTILINE)  # headings of examples: files for readers to write
-    named = re.findall(r"\b(?:configs|docs|scripts|tests|translate)/[\w/]+\.(?:md|py|tsv|yaml)\b", text)
+    named = re.findall(r"(?<!\w/)\b(?:configs|docs|scripts|tests|translate)/[\w/]+\.(?:md|py|tsv|yaml)\b", text)
+    named += re.findall(r"(?<![\w/.])deploy/\w[\w.]*\w", text)
     assert [path for path in named if not (REPOSITORY / path).exists()] == []
 
 

@@ -109,7 +109,7 @@ def test_lines_of_the_baselines_model_and_direction_are_chosen(tmp_path):
 
 
 def test_requests_of_one_key_and_failed_ones(tmp_path):
-    failed = LogEntry(time=START.isoformat(), status=429)
+    failed = LogEntry(time=START, status=429)
     path = write_log(tmp_path / "log", [*entries(lines_of(4), key="a"), *entries(lines_of(8), key="b"), failed])
     log = read_log([str(path)], last=100, key="b")
     assert sum(map(len, log.systems.values())) == 8
@@ -144,13 +144,33 @@ def test_a_pair_counts_once_and_all_are_drawn_where_there_are_few(tmp_path):
 
 @pytest.mark.parametrize(("name", "delimiter", "encoding"), [("s.csv", ",", "utf-8-sig"), ("s.tsv", "\t", "utf-8")])
 def test_a_sheet_has_a_row_for_each_translation_and_runs_no_formula(tmp_path, name, delimiter, encoding):
-    texts = ['=HYPERLINK("http://x")', "+1", "@a", "tab\there", 'ü, "q"', "two\u2028lines\r"]
+    texts = [
+        '=HYPERLINK("http://x")',
+        "+1",
+        "@a",
+        "\t\0=1",
+        "＝1",
+        "tab\there",
+        'ü, "q"',
+        "two\u2028lines\r",
+        "\x1b[2J",
+    ]
     lines = draw(read_samples([str(sample_file(tmp_path / "s", texts))], last=100), 10, seed=1)
     write_sheet(tmp_path / name, lines)
     with (tmp_path / name).open(encoding=encoding, newline="") as file:
         header, *rows = csv.reader(file, delimiter=delimiter)
     assert tuple(header) == COLUMNS
     cells = {row[2] for row in rows}
-    assert cells == {'\'=HYPERLINK("http://x")', "'+1", "'@a", "tab here", 'ü, "q"', "two lines "}
+    assert cells == {
+        '\'=HYPERLINK("http://x")',
+        "'+1",
+        "'@a",
+        "'  =1",
+        "'＝1",
+        "tab here",
+        'ü, "q"',
+        "two lines ",
+        " [2J",
+    }
     assert {len(row) for row in rows} == {len(COLUMNS)}
     assert all(row[4:] == [""] * 4 for row in rows)

@@ -8,8 +8,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from fake_service import fake_app, write_fake_model
-from translate.serving.access import new_key, read_keys
+from translate.monitoring.log import LogEntry
+from translate.monitoring.sampling import read_samples
+from translate.serving.api_keys import new_key, read_keys
 from translate.serving.config import LimitConfig
+from translate.serving.request_log import RequestLog
 
 
 @pytest.fixture
@@ -83,11 +86,13 @@ def test_languages_settings_and_detection_describe_the_service(client):
 def test_a_file_is_translated_and_fetched(client):
     document = "1\n00:00:01,000 --> 00:00:02,000\nA dog.\n"
     sent = client.post(
-        "/translate_file", files={"file": ("../../a b.srt", document)}, data={"source": "en", "target": "de"}
+        "/translate_file", files={"file": ("../../é b\u202e.srt", document)}, data={"source": "en", "target": "de"}
     )
     fetched = client.get(sent.json()["translatedFileUrl"])
     assert fetched.text == document.replace("A dog.", "A DOG.")
-    assert fetched.headers["content-disposition"] == 'attachment; filename="a_b_translated.srt"'
+    assert fetched.headers["content-disposition"] == (
+        "attachment; filename=\"__b__translated.srt\"; filename*=UTF-8''%C3%A9_b__translated.srt"
+    )
     assert client.get("/download_file/other").status_code == 400
     program = client.post("/translate_file", files={"file": ("a.exe", b"MZ")}, data={"source": "en", "target": "de"})
     assert ".exe" in program.json()["error"]
@@ -196,33 +201,51 @@ def test_large_bodies_are_refused_and_answers_carry_security_headers(tmp_path):
         )
 
 
-def test_the_log_has_numbers_but_no_text(tmp_path):
+def test_the_log_has_numbers_that_the_monitor_reads_but_no_text(tmp_path):
     log = io.StringIO()
     with TestClient(fake_app(write_fake_model(tmp_path / "one"), log=log)) as client:
         client.post("/translate", json={"q": "secret words", "source": "en", "target": "de"})
         metrics = client.get("/metrics").text
     first = json.loads(log.getvalue().splitlines()[0])
     assert (first["route"], first["status"], first["model"], first["characters"]) == ("/translate", 200, "one", 12)
-    assert first["lines"] == [{"source_tokens": 2, "target_tokens": 2, "flags": []}]
+    entry = LogEntry.from_json(first)
+    assert (entry.model, entry.source, entry.target, entry.version) == ("one", "en", "de", first["version"])
+    (line,) = entry.lines
+    assert (line.source_characters, line.source_tokens, line.target_tokens) == (12, 2, 2)
     assert "secret" not in log.getvalue().lower()
     assert 'translate_requests_total{route="/translate",status="200"} 1.0' in metrics
     assert 'translate_source_tokens_total{model="one"} 2.0' in metrics
 
 
 def test_samples_have_texts_without_addresses_and_numbers(tmp_path):
-    samples = io.StringIO()
-    app = fake_app(write_fake_model(tmp_path / "one"), samples=samples)
-    with TestClient(app) as client:
+    file = tmp_path / "samples.jsonl"
+    with file.open("w") as samples, TestClient(fake_app(write_fake_model(tmp_path / "one"), samples=samples)) as client:
         client.post("/translate", json={"q": "Write to a@b.org on the 5th", "source": "en", "target": "de"})
         client.get("/health")
-    (entry,) = map(json.loads, samples.getvalue().splitlines())
-    assert entry["lines"][0]["text"] == "Write to [address 1] on the [number 1]"
-    assert entry["lines"][0]["translation"] == "WRITE TO [address 1] ON THE [number 1]"
+    (line,) = read_samples([str(file)], last=10)
+    assert line.text == "Write to [address 1] on the [number 1]"
+    assert line.translation == "WRITE TO [address 1] ON THE [number 1]"
+
+
+def test_texts_are_kept_in_memory_for_samples_alone():
+    lines = [{"text": "HIDDEN", "features": {}}]
+    for samples, kept in ((None, []), (io.StringIO(), [("hidden", "HIDDEN")])):
+        record = RequestLog(None, samples=samples, share=1.0).begin("/translate")
+        record.add(["hidden"], lines)
+        assert record.texts == kept
 
 
 @pytest.mark.parametrize(
     "text",
-    ["- name: a", "name: a", "- name: a\n  sha256: 12", "- [a]", "- name: a\n  sha256: " + "0" * 64 + "\n  rate: 1"],
+    [
+        "- name: a",
+        "name: a",
+        "- name: a\n  sha256: 12",
+        "- [a]",
+        f"- name: a\n  sha256: {'0' * 64}\n  rate: 1",
+        f'- name: "a\\n"\n  sha256: {"0" * 64}',
+        "".join(f"- name: {name}\n  sha256: '{'0' * 64}'\n" for name in "ab"),
+    ],
 )
 def test_damaged_key_files_are_refused(tmp_path, text):
     file = tmp_path / "keys.yaml"

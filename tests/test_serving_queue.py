@@ -6,6 +6,7 @@ import os
 import pytest
 
 from fake_service import FakeModels, write_fake_model
+from translate.serving import model_pool
 from translate.serving.batching import BatchQueue, Job, OverloadedError
 from translate.serving.options import TranslationOptions
 from translate.serving.served_model import ModelFailedError
@@ -45,6 +46,16 @@ def test_a_batch_has_jobs_of_equal_options_only():
     asyncio.run(run())
 
 
+def test_lines_with_terms_have_smaller_batches():
+    async def run() -> None:
+        queue = BatchQueue(sentences=6, limit=100)
+        terms = TranslationOptions(terms=(("a", "x"), ("B", "y"), ("dog", "Hund")))
+        await queue.put(make_jobs("one", "c", "A dog", "b", "a b dog", "c", options=terms))
+        assert [lines_of(await queue.take()) for _ in range(2)] == [["c", "A dog", "b"], ["a b dog", "c"]]
+
+    asyncio.run(run())
+
+
 def test_a_job_that_must_be_alone_is():
     async def run() -> None:
         queue = BatchQueue(sentences=8, limit=100)
@@ -63,7 +74,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_again():
             await queue.put(make_jobs("next", "x"))
         assert refused.value.retry_after == 1  # no rate is known yet
         assert queue.waiting == 5
-        queue.finished(2, seconds=4.0)  # half a line a second
+        queue.update_rate(2, seconds=4.0)  # half a line a second
         with pytest.raises(OverloadedError) as refused:
             await queue.put(make_jobs("next", "x"))
         assert refused.value.retry_after == 10
@@ -71,7 +82,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_again():
     asyncio.run(run())
 
 
-def test_jobs_that_nobody_waits_for_are_not_translated():
+def test_cancelled_jobs_are_not_translated():
     async def run() -> None:
         queue = BatchQueue(sentences=4, limit=100)
         left, stays = make_jobs("left", "a", "b"), make_jobs("stays", "x")
@@ -103,7 +114,7 @@ def test_lines_of_a_process_that_ends_are_translated_by_the_next_one(tmp_path):
         assert await waiting == list("ABCDEF")
         assert len(fake.started) == 2
         assert [len(batch) for batch in fake.started[1].batches[:4]] == [1, 1, 1, 1]  # each might be the reason
-        assert b'translate_process_ends_total{model="one"} 1.0' in fake.metrics.text(fake.models)
+        assert b'translate_process_ends_total{model="one"} 1.0' in fake.metrics.text()
         await fake.models.close()
 
     asyncio.run(run())
@@ -128,7 +139,7 @@ def test_changed_files_replace_the_model_without_losing_a_line(tmp_path):
         folder = write_fake_model(tmp_path / "one")
         fake = FakeModels(folder)
         await fake.models.load_all()
-        before = fake.models.by_name["one"].current.version
+        before = fake.models.by_name["one"].current.hash
         fake.started[0].gate.clear()
         waiting = asyncio.ensure_future(translated(fake, "one", *"abcdef"))
         await asyncio.sleep(0.01)
@@ -138,7 +149,7 @@ def test_changed_files_replace_the_model_without_losing_a_line(tmp_path):
         fake.started[0].gate.set()
         await checking
         assert await waiting == list("ABCDEF")
-        assert fake.models.by_name["one"].current.version != before
+        assert fake.models.by_name["one"].current.hash != before
         assert fake.started[0].has_ended
         assert not fake.started[1].has_ended
         await fake.models.check_files()
@@ -177,5 +188,61 @@ def test_models_beyond_the_budget_take_turns(tmp_path):
         found = await asyncio.gather(translated(fake, "de", "b"), translated(fake, "fr", "c"))
         assert found == [["B"], ["C"]]
         await fake.models.close()
+
+    asyncio.run(run())
+
+
+def test_a_model_that_grows_beyond_the_budget_has_others_unloaded(tmp_path):
+    async def run() -> None:
+        fake = FakeModels(*(write_fake_model(tmp_path / name, target=name) for name in ("de", "fr")))
+        await fake.models.load_all()
+        fake.models._budget = 3 << 20
+        fake.started[1].grows_to = 4 << 20  # such as by our engine, for terms
+        assert await translated(fake, "fr", "a") == ["A"]
+        assert [model.memory for model in fake.models] == [1 << 20, 4 << 20]
+        assert await translated(fake, "fr", "b") == ["B"]
+        await asyncio.gather(*fake.models._tasks.values())
+        assert [model.is_loaded for model in fake.models] == [False, True]
+        await fake.models.close()
+
+    asyncio.run(run())
+
+
+def test_a_model_that_is_always_busy_gives_way_after_some_seconds(tmp_path, monkeypatch):
+    monkeypatch.setattr(model_pool, "_PATIENCE", 0.1)
+
+    async def run() -> None:
+        folders = [write_fake_model(tmp_path / name, target=name) for name in ("de", "fr")]
+        fake = FakeModels(*folders, budget=1 << 20, sentences=1)
+        await fake.models.load_all()
+
+        async def keep_busy() -> None:
+            while True:
+                await translated(fake, "de", "a")
+
+        busy = [asyncio.create_task(keep_busy()) for _ in range(3)]  # one is translated, two wait
+        assert await asyncio.wait_for(translated(fake, "fr", "b"), 5) == ["B"]
+        assert await asyncio.wait_for(translated(fake, "de", "c"), 5) == ["C"]
+        for task in busy:
+            task.cancel()
+        await fake.models.close()
+
+    asyncio.run(run())
+
+
+def test_a_queue_is_idle_once_its_jobs_are_translated_or_cancelled():
+    async def run() -> None:
+        queue = BatchQueue(sentences=4, limit=100)
+        taking = asyncio.ensure_future(queue.take())
+        await asyncio.sleep(0)
+        (job,) = make_jobs("left", "a")
+        await queue.put([job])
+        job.result.cancel()
+        await asyncio.wait_for(queue.join(), 1)
+        await queue.put(make_jobs("stays", "b"))
+        assert lines_of(await taking) == ["b"]
+        assert not queue.is_idle
+        queue.task_done()
+        assert queue.is_idle
 
     asyncio.run(run())

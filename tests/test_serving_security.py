@@ -12,11 +12,13 @@ from starlette.testclient import TestClient
 
 from fake_service import FakeModels, fake_app, write_fake_model
 from translate.errors import UserError
-from translate.serve import named
-from translate.serving.access import Access, AccessError, new_key, read_keys
+from translate.serve import by_folder_name
+from translate.serving.access import Access, AccessError
+from translate.serving.api_keys import new_key, read_keys
 from translate.serving.config import LimitConfig
+from translate.serving.model_version import ModelVersion, model_files
 from translate.serving.options import TranslationOptions
-from translate.serving.served_model import ModelVersion
+from translate.serving.request_log import RequestRecord
 from translate.serving.texts import TextTranslation
 
 ENGLISH = {"source": "en", "target": "de"}
@@ -64,8 +66,7 @@ def test_documents_that_unfold_are_refused(tmp_path, name, content, message):
 
 
 def test_more_documents_than_allowed_are_refused(tmp_path):
-    app = fake_app(write_fake_model(tmp_path / "one"), limits=LimitConfig(files=1))
-    app.state.service._documents._running = 1
+    app = fake_app(write_fake_model(tmp_path / "one"), limits=LimitConfig(files=0))
     with TestClient(app) as client:
         answer = client.post("/translate_file", files={"file": ("a.txt", b"x")}, data=ENGLISH)
         assert answer.status_code == 429
@@ -120,6 +121,18 @@ def test_keys_in_addresses_are_refused(client):
     assert "abc" not in answer.text
 
 
+def test_names_of_keys_are_texts_and_other_files_are_not_written_to(tmp_path):
+    file = tmp_path / "keys.yaml"
+    names = ["yes", "123", "null", "1e5", "a-b"]
+    for name in names:
+        new_key(name, str(file))
+    assert [each.name for each in read_keys(str(file), LimitConfig())] == names
+    os.mkfifo(tmp_path / "pipe")
+    for name, path, message in (("a b", file, "letters"), ("a" * 101, file, "100"), ("a", tmp_path / "pipe", "pipe")):
+        with pytest.raises(UserError, match=message):
+            new_key(name, str(path))
+
+
 def test_changed_keys_are_taken_and_damaged_ones_are_not(tmp_path, caplog):
     file = tmp_path / "keys.yaml"
     first = new_key("alice", str(file))
@@ -129,14 +142,14 @@ def test_changed_keys_are_taken_and_damaged_ones_are_not(tmp_path, caplog):
     second = new_key("bob", str(file))
     with pytest.raises(AccessError):
         access.owner(second)
-    access.check_file()
+    asyncio.run(access.check_file())
     assert [access.owner(key).name for key in (first, second)] == ["alice", "bob"]
     file.write_text("- name: mallory")
-    access.check_file()
+    asyncio.run(access.check_file())
     assert "the former keys stay" in caplog.text
     assert access.owner(second).name == "bob"
     file.unlink()
-    access.check_file()
+    asyncio.run(access.check_file())
     assert access.owner(first).name == "alice"
 
 
@@ -157,6 +170,16 @@ def test_hostile_manifests_are_refused(tmp_path, entries):
     folder = write_fake_model(tmp_path / "one", **entries)
     with pytest.raises(UserError, match="manifest"):
         ModelVersion.read(folder)
+
+
+def test_the_weights_of_an_export_are_watched_and_counted(tmp_path):
+    (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    before = ModelVersion.read(tmp_path)
+    assert before.weight_bytes == len(b"weights")
+    (tmp_path / "model.bin").write_bytes(b"others")
+    assert model_files(tmp_path) != before.files
+    assert ModelVersion.read(tmp_path).hash != before.hash
 
 
 def test_files_that_cannot_be_read_do_not_replace_a_model(tmp_path, caplog):
@@ -183,15 +206,11 @@ def test_one_of_two_processes_that_cannot_start_again_leaves_the_other(tmp_path)
         fake = FakeModels(write_fake_model(tmp_path / "one"), processes=2, ends_at="poison")
         await fake.models.load_all()
         model = fake.models.by_name["one"]
-
-        async def refuse(settings: object) -> None:
-            raise UserError("no memory")
-
-        model._start = refuse
+        fake.refusal = UserError("no memory")
         fake.started[1].ends_at = None
         futures = await fake.models.translate(model, [["poison"], ["a"]], TranslationOptions(), "request")
         assert [records[0]["text"] for records in await asyncio.gather(*futures)] == ["POISON", "A"]
-        assert len(model._workers) == 1
+        assert model.is_loaded
         await fake.models.close()
 
     asyncio.run(run())
@@ -201,7 +220,7 @@ def test_text_without_ends_of_sentences_does_not_hold_up_a_batch(tmp_path):
     async def run() -> None:
         fake = FakeModels(write_fake_model(tmp_path / "one"), sentences=16)
         await fake.models.load_all()
-        translation = TextTranslation(fake.models, fake.models.by_name["one"], TranslationOptions(), 1, lambda *_: None)
+        translation = TextTranslation(fake.models, fake.models.by_name["one"], TranslationOptions(), RequestRecord("a"))
         found = await translation.translate(["a dog " * 2000 + "b" * 3000])
         assert found[0][0].replace(" ", "") == "ADOG" * 2000 + "B" * 3000
         assert max(len(line) for lines in fake.started[0].batches for line in lines) <= 1000
@@ -212,4 +231,4 @@ def test_text_without_ends_of_sentences_does_not_hold_up_a_batch(tmp_path):
 
 
 def test_names_of_models_are_no_paths():
-    assert list(named(["a/mine", "b/mine/best", "mine", "other"])) == ["mine", "mine-2", "mine-3", "other"]
+    assert list(by_folder_name(["a/mine", "b/mine/best", "mine", "other"])) == ["mine", "mine-2", "mine-3", "other"]

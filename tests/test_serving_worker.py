@@ -8,7 +8,7 @@ from trained_model import trained_model
 from translate.decoding.config import DecodingConfig, EngineName
 from translate.errors import UserError
 from translate.serving.options import TranslationOptions
-from translate.serving.worker import LoadedModel
+from translate.serving.worker import WorkerModel
 
 LINE = "1 2 3"
 NATIVE = DecodingConfig(engine=EngineName.native, threads=1)
@@ -16,7 +16,7 @@ NATIVE = DecodingConfig(engine=EngineName.native, threads=1)
 
 @pytest.fixture(scope="module")
 def native():
-    return LoadedModel(str(trained_model()), NATIVE)
+    return WorkerModel(str(trained_model()), NATIVE)
 
 
 @pytest.fixture(scope="module", params=["native", "ctranslate2"])
@@ -24,7 +24,7 @@ def model(request, native):
     if request.param == "native":
         return native
     pytest.importorskip("ctranslate2")
-    return LoadedModel(str(trained_model()), replace(NATIVE, engine=EngineName.ctranslate2), has_native=True)
+    return WorkerModel(str(trained_model()), replace(NATIVE, engine=EngineName.ctranslate2), has_native=True)
 
 
 def beginnings(model, **options):
@@ -58,6 +58,6 @@ def test_terms_are_for_our_engine_where_ctranslate2_stands_for_it(model, native)
 
 def test_an_export_for_ctranslate2_alone_refuses_terms():
     pytest.importorskip("ctranslate2")
-    model = LoadedModel(str(trained_model()), replace(NATIVE, engine=EngineName.ctranslate2))
+    model = WorkerModel(str(trained_model()), replace(NATIVE, engine=EngineName.ctranslate2))
     with pytest.raises(UserError, match="engine=native"):
         model.translate([LINE], TranslationOptions(terms=(("2", "9"),)))

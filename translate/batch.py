@@ -1,21 +1,17 @@
-"""Batches of sentence pairs, padded or packed end to end; and dataclasses with a row per sentence (BatchedState).
+"""Batches of sentence pairs, padded or packed end to end.
 
-Memories and decoder states of models, and searches, are BatchedStates: sentences join and leave them.
-
-Letters: B sentences, K hypotheses of each, L tokens of the longest one, T tokens of all of them.
+Letters: B sentences, L tokens of the longest one, T tokens of all of them.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -46,6 +42,39 @@ class _Movable:
             if isinstance(value := getattr(self, field.name), Tensor | _Movable)
         }
         return replace(self, **changed)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """Sentences end to end.
+
+    ids      (T,), int64
+    lengths  (B,), int64
+    """
+
+    ids: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, sentences: Sequence[Ids], *, first: Sequence[int] = (), last: Sequence[int] = ()) -> Joined:
+        """Join sentences, with further tokens in front of each and behind it."""
+        # all at once: numpy functions for each sentence would take most of the time of a batch
+        pieces = [np.asarray(sentence, dtype=np.int64) for sentence in sentences]
+        lengths = np.fromiter(map(len, pieces), np.int64, len(pieces)) + len(first) + len(last)
+        ends = np.cumsum(lengths)
+        ids = np.empty(ends[-1] if len(ends) else 0, np.int64)
+        is_own = np.ones(len(ids), bool)
+        added = [(ends - lengths + index, token) for index, token in enumerate(first)]
+        added += [(ends - len(last) + index, token) for index, token in enumerate(last)]
+        for positions, token in added:
+            ids[positions], is_own[positions] = token, False
+        ids[is_own] = np.concatenate([np.empty(0, np.int64), *pieces])
+        return cls(ids, lengths)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sentence."""
+        return int(self.lengths.max())
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,15 +118,17 @@ class Tokens(_Movable):
     @classmethod
     def pad(cls, sentences: Sequence[Ids], *, length: int | None = None) -> Tokens:
         """Sentences as rows of one matrix, (B, length); length None: that of the longest."""
-        lengths = np.array([len(sentence) for sentence in sentences])
+        return cls._pad(Joined.of(sentences), length)
+
+    @classmethod
+    def _pad(cls, joined: Joined, length: int | None = None) -> Tokens:
+        lengths = joined.lengths
         longest = int(lengths.max(initial=1)) if length is None else length
-        ids = np.full((len(sentences), longest), PAD, dtype=np.int64)
+        ids = np.full((len(lengths), longest), PAD, dtype=np.int64)
         mask = np.arange(longest) < lengths[:, None]
-        if len(sentences):
-            # row by row, the real positions are the sentences one after the other
-            ids[mask] = np.concatenate([np.asarray(sentence, dtype=np.int64) for sentence in sentences])
+        ids[mask] = joined.ids  # row by row, the real positions are the sentences one after the other
         positions = torch.arange(longest).clamp(max=int(lengths.max(initial=1)) - 1)
-        positions = positions.expand(len(sentences), longest)
+        positions = positions.expand(len(lengths), longest)
         return cls(torch.from_numpy(ids), positions, torch.from_numpy(mask), None, longest)
 
     @classmethod
@@ -108,20 +139,23 @@ class Tokens(_Movable):
                 empty
         pieces  number of sentences among which the padding is divided
         """
-        lengths = [len(sentence) for sentence in sentences]
-        free = total - sum(lengths)
+        return cls._pack(Joined.of(sentences), total=total, room=room, pieces=pieces)
+
+    @classmethod
+    def _pack(cls, joined: Joined, *, total: int, room: int, pieces: int) -> Tokens:
+        free = total - len(joined.ids)
         assert free >= 0, "the sentences do not fit into the packed batch"
-        padding = [(free + piece) // pieces for piece in range(pieces)]
         ids = np.full(total, PAD, dtype=np.int64)
-        ids[: total - free] = np.concatenate([np.asarray(sentence, dtype=np.int64) for sentence in sentences])
-        lengths += padding
-        lengths += [0] * (room - len(lengths))
+        ids[: total - free] = joined.ids
+        padding = (free + np.arange(pieces)) // pieces
+        empty = np.zeros(max(0, room - len(joined.lengths) - pieces), np.int64)
+        lengths = np.concatenate([joined.lengths, padding, empty])
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         positions = np.arange(total) - np.repeat(offsets[:-1], lengths)
         # the padding at the end has no positions of its own: a position table may be shorter than it
         positions[total - free :] = 0
         # a power of two: a compiled model is compiled anew for every value that it meets
-        bound = 1 << (max(lengths) - 1).bit_length()
+        bound = 1 << (int(lengths.max()) - 1).bit_length()
         return cls(torch.from_numpy(ids), torch.from_numpy(positions), None, torch.from_numpy(offsets), bound)
 
 
@@ -158,33 +192,31 @@ def pad_batch(source: Side, target: Side, multiple: int = 1) -> Batch:
 
     multiple  lengths are rounded up to a multiple of it
     """
-    sources, targets = _add_special_tokens(source, target)
-    source_tokens, target_tokens = (
-        Tokens.pad(side, length=round_up(max(map(len, side)), multiple)) for side in (sources, targets)
-    )
+    sides = Joined.of(source, last=[EOS]), Joined.of(target, first=[BOS])
+    source_tokens, target_tokens = (Tokens._pad(side, round_up(side.longest, multiple)) for side in sides)
     rows, length = target_tokens.ids.shape
     # index of each sentence's last position in the flattened rows
-    ends = np.arange(rows) * length + np.array([len(ids) - 1 for ids in targets])
+    ends = np.arange(rows) * length + sides[1].lengths - 1
     assert target_tokens.mask is not None
-    return _with_labels(source_tokens, target_tokens, ends, target_tokens.mask, sources)
+    return _with_labels(source_tokens, target_tokens, ends, target_tokens.mask, sides)
 
 
 def pack_batch(source: Side, target: Side, tokens: int) -> Batch:
     """Pairs end to end, `tokens` positions on either side, more only when the pairs need them: shapes recur."""
-    sources, targets = _add_special_tokens(source, target)
-    used = [sum(map(len, side)) for side in (sources, targets)]
+    sides = Joined.of(source, last=[EOS]), Joined.of(target, first=[BOS])
+    used = [len(side.ids) for side in sides]
     # one free position at least, so that the padding at the end always has a key to attend to
     total = max(tokens, *(count + 1 for count in used))
     free = [total - count for count in used]
     # Kernels of attention take time for each sentence of the offsets, times the length of the longest one. Divided, the
     # padding is no longer than the sentences; the room, a power of two, is less than twice what that takes.
-    longest = max(SHORT_SENTENCE, *map(len, sources), *map(len, targets))
+    longest = max(SHORT_SENTENCE, *(side.longest for side in sides))
     wanted = -(-max(free) // longest)
-    room = 1 << (len(sources) + wanted - 1).bit_length()
-    pieces = min(room - len(sources), *free)  # the same number on both sides, and no empty one: keys for each query
-    packed = [Tokens.pack(side, total=total, room=room, pieces=pieces) for side in (sources, targets)]
-    ends = np.cumsum([len(ids) for ids in targets]) - 1
-    return _with_labels(packed[0], packed[1], ends, torch.arange(total) < used[1], sources)
+    room = 1 << (len(source) + wanted - 1).bit_length()
+    pieces = min(room - len(source), *free)  # the same number on both sides, and no empty one: keys for each query
+    packed = [Tokens._pack(side, total=total, room=room, pieces=pieces) for side in sides]
+    ends = np.cumsum(sides[1].lengths) - 1
+    return _with_labels(packed[0], packed[1], ends, torch.arange(total) < used[1], sides)
 
 
 def round_up(lengths: Numbers, multiple: int) -> Numbers:
@@ -192,108 +224,12 @@ def round_up(lengths: Numbers, multiple: int) -> Numbers:
     return -(-lengths // multiple) * multiple
 
 
-def _add_special_tokens(source: Side, target: Side) -> tuple[Side, Side]:
-    return [np.append(ids, EOS) for ids in source], [np.insert(ids, 0, BOS) for ids in target]
-
-
-def _with_labels(source: Tokens, target: Tokens, ends: NDArray[np.int64], real: Tensor, sources: Side) -> Batch:
+def _with_labels(
+    source: Tokens, target: Tokens, ends: NDArray[np.int64], real: Tensor, sides: tuple[Joined, Joined]
+) -> Batch:
     """The label of each position is the next position's token; of a sentence's last position (among ends), EOS."""
     # a sentence's last position gets a token of the next one, which EOS replaces
     labels = target.ids.flatten().roll(-1)
     labels[torch.from_numpy(ends)] = EOS
     labels = labels.view(target.ids.shape).masked_fill(~real, NO_TARGET)
-    return Batch(source, target, labels, int(real.sum()), sum(map(len, sources)))
-
-
-@dataclass(frozen=True)
-class Padding:
-    """Padding of a field of a BatchedState to the length of the longest sentence.
-
-    dim    the dimension that is as long as the longest sentence, counted from the end: -1, -2, …
-    value  fills the added positions; a function of the tensor's type where it depends on that
-    left   shorter sentences are padded on the left, so that their last positions are aligned
-    """
-
-    dim: int
-    value: float | Callable[[torch.dtype], float] = 0.0
-    left: bool = False
-
-
-class BatchedState:
-    """A dataclass with a row per sentence: its fields are tensors (B, …), other BatchedStates, or lists of these.
-
-    Fields of any other type, None among them, are the same for all sentences.
-
-    PADDED  fields as long as the longest sentence: name -> padding of the shorter ones
-    """
-
-    PADDED: ClassVar[Mapping[str, Padding]] = {}
-
-    def select(self, rows: Tensor) -> Self:
-        """Keep only the sentences `rows`, (B',), and no more positions than the longest of them needs."""
-        return self._combine(lambda x: x.index_select(0, rows), lambda state: state.select(rows)).trimmed()
-
-    def concat(self, other: Self) -> Self:
-        """These sentences, then the other's."""
-        return self._combine(lambda *xs: torch.cat(xs), lambda mine, new: mine.concat(new), other)
-
-    def replace(self, rows: Tensor, other: Self) -> Self:
-        """Put the other's sentences into `rows`, (B',)."""
-        return self._combine(
-            lambda mine, new: mine.index_copy(0, rows, new), lambda mine, new: mine.replace(rows, new), other
-        )
-
-    def trimmed(self) -> Self:
-        """Drop the positions that no sentence needs."""
-        length = self.needed_length()
-        if length is None:
-            return self
-        return self._combine(lambda x: x, lambda state: state, length=length)
-
-    def needed_length(self) -> int | None:
-        """Length that the longest sentence needs in PADDED fields; None: nothing is to be trimmed."""
-        return None
-
-    def _combine(
-        self, tensors: Callable[..., Tensor], states: Callable[..., Any], *others: Self, length: int | None = None
-    ) -> Self:
-        """Combine each field of self and others: nested states by `states`, tensors, of one length, by `tensors`.
-
-        length  of PADDED fields; None: the longest of self and others
-        """
-
-        def combined(values: Sequence[Any], padding: Padding | None) -> Any:
-            if isinstance(values[0], list):
-                return [combined(items, padding) for items in zip(*values, strict=True)]
-            if isinstance(values[0], BatchedState):
-                return states(*values)
-            return tensors(*_of_one_length(values, padding, length)) if isinstance(values[0], Tensor) else values[0]
-
-        names, parts = [field.name for field in dataclasses.fields(cast(Any, self))], (self, *others)
-        changed = {name: combined([getattr(part, name) for part in parts], self.PADDED.get(name)) for name in names}
-        return dataclasses.replace(cast(Any, self), **changed)
-
-
-def _of_one_length(xs: Sequence[Tensor], padding: Padding | None, length: int | None) -> Sequence[Tensor]:
-    """Tensors padded, or trimmed, to the given length, or padded to that of the longest."""
-    if padding is None:
-        return xs
-    # rows of one tensor must be equally long, whenever their sentences started
-    length = max(x.shape[padding.dim] for x in xs) if length is None else length
-    return [_resized(x, length, padding) for x in xs]
-
-
-def _resized(x: Tensor, length: int, padding: Padding) -> Tensor:
-    added = length - x.shape[padding.dim]
-    if added == 0:
-        return x
-    # F.pad takes the last dimension first; a negative amount cuts off
-    amounts = [0, 0] * (-1 - padding.dim) + ([added, 0] if padding.left else [0, added])
-    return F.pad(x, amounts, value=padding.value(x.dtype) if callable(padding.value) else padding.value)
-
-
-def gather_parents(hypotheses: Tensor, parents: Tensor) -> Tensor:
-    """Rows (B, K', …) of hypotheses (B, K, …) by the indices of their parents (B, K')."""
-    # each sentence's own number, (B, 1): parents are only among its hypotheses
-    sentences = torch.arange(len(parents), device=parents.device)
-    return hypotheses[sentences[:, None], parents]
+    return Batch(source, target, labels, num_target_tokens=len(sides[1].ids), num_source_tokens=len(sides[0].ids))

@@ -25,15 +25,14 @@ from translate.comparison.test_sets import SourceText
 from translate.config import run_command
 from translate.data.corpus import one_or_several
 from translate.data.readers import read_labels
-from translate.disk_space import write_error
 from translate.errors import UserError, require_between, require_numbers, show_controls
 from translate.evaluation.comet import COMET, DEFAULT_MODEL, comet_statistics
 from translate.evaluation.evaluate import scoring_notes
 from translate.evaluation.metrics import SACREBLEU, check_bootstrap, normalised_scores
 from translate.evaluation.scores import MIN_RESAMPLES, RESAMPLES, MetricName, Statistics
 from translate.evaluation.significance import TRIALS
-from translate.files import json_text, require_writable, write_text
-from translate.output import check_output
+from translate.files import json_text, require_writable
+from translate.output import check_output, write_output
 from translate.streams import require_stream
 from translate.text import read_lines
 
@@ -137,9 +136,9 @@ def compare(config: CompareConfig) -> None:
     notes += [] if config.reference else outdated_reports(comparison)
     document = json_report(comparison, selection.left_out, notes, gaps)
     if config.page:
-        _write(config.page, comparison_page(comparison, selection.left_out, notes, gaps), option="page")
+        write_output(config.page, comparison_page(comparison, selection.left_out, notes, gaps), option="page")
     if config.json:
-        _write(config.json, json_text(document), option="json")
+        write_output(config.json, json_text(document), option="json")
     if config.format == "json":
         print(json_text(document), end="")
     else:
@@ -241,13 +240,6 @@ def _notes(config: CompareConfig, selection: Selection) -> list[str]:
         if found := normalised_scores(lines, references, metrics=config.metrics, tokenize=tokenize):
             notes.append(f"{entry.path}: {found}")
     return notes
-
-
-def _write(path: str, text: str, *, option: str) -> None:
-    try:
-        write_text(path, text)
-    except OSError as error:
-        raise write_error(Path(path), error, option=option) from None
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -56,6 +56,10 @@ class World:
         if self.size > 1:
             dist.all_reduce(values)
         return values
+
+    def sum_counts(self, counts: Sequence[int]) -> list[int]:
+        """Elementwise sum of counts that the CPU knows, over all processes."""
+        return list(counts) if self.size == 1 else self.sum(torch.tensor(counts, dtype=torch.int64)).tolist()
 
     def from_main(self, value: Any, *, patient: bool = False) -> Any:
         """The main process's value, on every process; patient: without the time limit."""

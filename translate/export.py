@@ -25,6 +25,7 @@ from translate.evaluation.tokenizers import tokenizer_of_record
 from translate.exporting.lines_to_compare import given_lines, lines_of_run
 from translate.files import write_json
 from translate.model_directory import EXPORT_REPORT, content_hash, find_model, read_manifest
+from translate.monitoring.baseline import copy_baselines
 
 if TYPE_CHECKING:
     from translate.checkpoint import LoadedModel  # which imports PyTorch
@@ -132,6 +133,8 @@ def export(config: ExportConfig) -> ExportComparison | None:
 
         require_login(config.push)
     convert(config, runtime)
+    if config.format in (ExportFormat.ctranslate2, ExportFormat.onnx):  # which translate.serve runs
+        copy_baselines(model, output)
     report = {
         "format": config.format.value,
         "quantization": config.quantization,

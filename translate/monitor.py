@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -13,25 +14,17 @@ from translate.config import run_command
 from translate.console import print_notes
 from translate.data.corpus import one_or_several
 from translate.decoding.config import DecodingConfig
-from translate.disk_space import write_error
 from translate.errors import UserError, require_at_least, require_between, show_controls
-from translate.files import json_text, write_bytes
-from translate.monitoring.baseline import (
-    Baseline,
-    baseline_of_model,
-    baseline_path,
-    check_target,
-    make_baseline,
-    read_baseline,
-    save,
-)
+from translate.files import json_text
+from translate.monitoring.baseline import Baseline, baseline_of_file, baseline_path, check_target, save_baseline
 from translate.monitoring.drift import LEAST_LINES, find_drift
 from translate.monitoring.json_lines import find_files
 from translate.monitoring.log import choose_lines, read_log
+from translate.monitoring.make_baselines import baseline_of_model, make_baseline
 from translate.monitoring.page import drift_page
-from translate.monitoring.results import DriftReport, describe_baseline, document, metrics_text, report_text
+from translate.monitoring.results import DriftReport, describe_baseline, metrics_text, report_json, report_text
 from translate.monitoring.sampling import draw, read_samples, write_sheet
-from translate.output import check_output
+from translate.output import check_output, write_output
 from translate.streams import require_stream
 
 _MOST_LINES = 1_000_000
@@ -41,13 +34,14 @@ _MOST_LINES = 1_000_000
 class MonitorConfig(DecodingConfig):
     """Find drift: lines of a translation service, by its log without text, against held-out lines of the model.
 
-    Examples: python -m translate.monitor model=runs/mine make_baseline=true
-              python -m translate.monitor service.log model=runs/mine
+    Examples: python -m translate.monitor service.log model=runs/mine
+              python -m translate.monitor model=models/mine make_baseline=true source=held-out.en
               python -m translate.monitor samples=samples.jsonl sample=100 sheet=judge.csv
 
     model      a run's folder or a model directory
     log        files of the service, or patterns; the name can be left out, as in the example
-    make_baseline  translate held-out lines with the model, once, and keep their features beside it
+    make_baseline  translate held-out lines with the model, and keep their features beside it, as training has done with
+               those of its test set
     source     these lines, a file; "": the test set of the model's run
     baseline   file to compare with, or for make_baseline to write: one that it has written, or an earlier log; "": the
                model's
@@ -124,12 +118,12 @@ def monitor(config: MonitorConfig) -> None:
     check_files(config)
     if config.make_baseline:
         found = make_baseline(config.model, config, source=config.source, most=config.lines or _MOST_LINES)
-        save(found, target_of(config))
+        save_baseline(found, target_of(config))
         print_notes(f"{target_of(config)}: {found.direction}, {describe_baseline(found)}")
     if config.logs:
         report = compare(config)
         for name, content in outputs(config, report).items():
-            write(getattr(config, name), content, option=name)
+            write_output(getattr(config, name), content, option=name)
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print(report_text(report, width=width), flush=True)  # the notes follow on stderr
         for note in report.notes:
@@ -182,27 +176,19 @@ def compare(config: MonitorConfig) -> DriftReport:
 def find_baseline(config: MonitorConfig) -> Baseline:
     """The baseline that the configuration names."""
     if config.baseline:
-        return read_baseline(config.baseline, direction=config.direction, last=config.last)
+        return baseline_of_file(config.baseline, direction=config.direction, last=config.last)
     return baseline_of_model(config.model, direction=config.direction)
 
 
-def outputs(config: MonitorConfig, report: DriftReport) -> dict[str, bytes]:
+def outputs(config: MonitorConfig, report: DriftReport) -> dict[str, str | bytes]:
     """Content of the files to write, by their options."""
-    makers = {
-        "page": lambda: drift_page(report).encode(errors="backslashreplace"),
-        "json": lambda: json_text(document(report)).encode(errors="backslashreplace"),
+    makers: dict[str, Callable[[], str | bytes]] = {
+        "page": lambda: drift_page(report),
+        "json": lambda: json_text(report_json(report)),
         "metrics": lambda: metrics_text(report),
     }
     # all are made before the first is written
     return {name: make() for name, make in makers.items() if getattr(config, name)}
-
-
-def write(path: str, content: bytes, *, option: str) -> None:
-    """Write a file that appears when it is complete. Raises UserError where that fails."""
-    try:
-        write_bytes(path, content)
-    except OSError as error:
-        raise write_error(Path(path), error, option=option) from None
 
 
 if __name__ == "__main__":

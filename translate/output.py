@@ -62,6 +62,14 @@ def _status(path: str, standard: TextIO) -> os.stat_result | None:
         return None
 
 
+def write_output(path: str | Path, content: str | bytes, *, option: str) -> None:
+    """Write a file that appears when it is complete. Raises UserError where that fails; option names the path."""
+    try:
+        write_bytes(path, content.encode(errors="backslashreplace") if isinstance(content, str) else content)
+    except OSError as error:
+        raise write_error(Path(path), error, option=option) from None
+
+
 @contextmanager
 def open_output(path: str) -> Iterator[BinaryIO]:
     """Context with standard output for "-", a device or pipe, or a file that appears under its name when complete.

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import StrEnum
-from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -19,20 +16,11 @@ from translate.console import print_notes, start_log
 from translate.data.corpus import one_or_several
 from translate.device import Device, Precision, require_threads
 from translate.errors import UserError, import_extra, require_at_least, require_between, require_numbers
-from translate.serving.config import LimitConfig
+from translate.serving.config import LimitConfig, ServingEngine
 from translate.signals import stop_signals
 
 if TYPE_CHECKING:
     from translate.serving.service import Service  # which needs an extra
-
-
-class ServingEngine(StrEnum):
-    """auto: CTranslate2 where it is installed and translates as the native engine does."""
-
-    auto = "auto"
-    native = "native"
-    ctranslate2 = "ctranslate2"
-    onnx = "onnx"
 
 
 @dataclass(kw_only=True)
@@ -46,7 +34,7 @@ class ServeConfig:
     model         folders of runs, model directories or exports; of several with one direction, the first is preferred
     host, port    address; 0.0.0.0 is every one of the machine
     engine        auto: ctranslate2 where it is installed and shown equal, else native
-    device, precision, threads   as of translate.decode; threads are those of one process
+    device, precision, threads   as in translate.decode; threads are those of one process
     processes     of each model, which translate batches side by side
     beam_size     of the search; 0: that of the model's run
     batch_sentences   most lines that are translated in one batch
@@ -115,71 +103,35 @@ class ServeConfig:
 def serve(config: ServeConfig) -> None:
     """Serve until a stop signal; requests that were accepted are answered before the end."""
     config.check()
-    from translate.serving.access import new_key
+    from translate.serving.api_keys import new_key
 
     if config.new_key:
         print(new_key(config.new_key, config.keys))
         return
-    uvicorn = import_extra("uvicorn", extra="serve", purpose="translate.serve")
-    import_extra("fastapi", extra="serve", purpose="translate.serve")
+    for name in ("fastapi", "uvicorn"):
+        import_extra(name, extra="serve", purpose="translate.serve")
     from translate.serving.app import make_app
-    from translate.serving.connections import TimedConnection, allow_files
+    from translate.serving.connections import raise_file_limit
     from translate.serving.request_log import RequestLog
+    from translate.serving.server import Server, listen
 
     start_log()
-    allow_files(config.limits.connections)
+    raise_file_limit(config.limits.connections)
     service = make_service(config)
-    failures: list[UserError] = []
-
-    def fail(error: UserError) -> None:
-        failures.append(error)
-        server.should_exit = True
-
     with (
         listen(config.host, config.port) as listener,
-        open_log(config.log or os.devnull) as stream,
-        open_log(config.samples or os.devnull) as samples,
+        open_log(config.log) as log,
+        open_log(config.samples) as samples,
         stop_signals.deferred("answering the requests that were accepted"),
     ):
-        kept = samples if config.samples else None
+        requests = RequestLog(log, samples=samples, share=config.sample_share, redacts=config.redact)
         app = make_app(
-            service,
-            RequestLog(stream, samples=kept, share=config.sample_share, redacts=config.redact),
-            origins=config.origins,
-            reload_seconds=config.reload_seconds,
-            preload=config.preload,
-            on_failure=fail,
+            service, requests, origins=config.origins, reload_seconds=config.reload_seconds, preload=config.preload
         )
-        settings = uvicorn.Config(
-            app,
-            http=partial(TimedConnection, seconds=config.limits.seconds),
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            limit_concurrency=config.limits.connections,
-            timeout_graceful_shutdown=config.limits.file_seconds,
-            proxy_headers=bool(config.proxies),
-            forwarded_allow_ips=config.proxies,
-        )
-        server = uvicorn.Server(settings)
         print_notes(describe(service, listener))
-        server.run(sockets=[listener])
-    if failures:
-        raise failures[0]
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises UserError if another program has the port, or the machine not the address."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise UserError(f"host={host} port={port}: {error.strerror or error}") from None
-    # Connections inherit it. asyncio sets it only on sockets that it opens itself, and without it the body of an answer
-    # waits up to 40 ms for the client to acknowledge its head.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
+        Server(app, service, proxies=config.proxies).run(sockets=[listener])
+    if service.failure is not None:
+        raise service.failure
 
 
 def describe(service: Service, listener: socket.socket) -> str:
@@ -195,12 +147,13 @@ def describe(service: Service, listener: socket.socket) -> str:
 
 def make_service(config: ServeConfig) -> Service:
     """The service of a configuration, its models not loaded yet."""
-    from translate.serving.access import Access, read_keys
+    from translate.serving.access import Access
+    from translate.serving.api_keys import read_keys
     from translate.serving.batching import BatchQueue
     from translate.serving.detection import LanguageDetector
     from translate.serving.metrics import Metrics
+    from translate.serving.model_pool import ModelPool
     from translate.serving.model_process import ModelSettings
-    from translate.serving.models import Models
     from translate.serving.served_model import ServedModel
     from translate.serving.service import Service
 
@@ -209,12 +162,12 @@ def make_service(config: ServeConfig) -> Service:
     models = [
         ServedModel(
             name,
-            ModelSettings(model=path, engine=config.engine.value, decoding=decoding, beam_size=config.beam_size),
+            ModelSettings(model=path, engine=config.engine, decoding=decoding, beam_size=config.beam_size),
             queue=BatchQueue(sentences=config.batch_sentences, limit=config.limits.queue),
             processes=config.processes,
-            observer=metrics,
+            metrics=metrics,
         )
-        for name, path in named(one_or_several(config.model, key="model")).items()
+        for name, path in by_folder_name(one_or_several(config.model, key="model")).items()
     ]
     try:
         languages = [source for model in models for source, _ in model.current.directions]
@@ -224,7 +177,7 @@ def make_service(config: ServeConfig) -> Service:
         detector = None
     keys = read_keys(config.keys, config.limits) if config.keys else []
     return Service(
-        models=Models(models, budget=config.memory << 20),
+        models=ModelPool(models, budget=config.memory << 20),
         access=Access(keys, config.limits, require_key=config.require_key, file=config.keys),
         limits=config.limits,
         metrics=metrics,
@@ -232,7 +185,7 @@ def make_service(config: ServeConfig) -> Service:
     )
 
 
-def named(paths: list[str]) -> dict[str, str]:
+def by_folder_name(paths: list[str]) -> dict[str, str]:
     """Paths of models by the names of their folders, which clients see; the second of one name is NAME-2."""
     found: dict[str, str] = {}
     for path in paths:
@@ -248,10 +201,10 @@ def _folder_name(path: Path) -> str:
 
 
 @contextmanager
-def open_log(path: str) -> Iterator[TextIO]:
-    """The stream of the log of requests."""
-    if path == "-":
-        yield sys.stdout
+def open_log(path: str) -> Iterator[TextIO | None]:
+    """The stream that a log is appended to: "-" is standard output, "" none."""
+    if path in ("", "-"):
+        yield sys.stdout if path else None
         return
     try:
         stream = open(path, "a", encoding="utf-8")  # noqa: SIM115 errors of the body are others

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from translate.errors import UserError, excerpt, require_at_least
 
@@ -80,10 +81,19 @@ def require_sizes(config: Any, names: Sequence[str], shapes: Shapes, path: Path)
 
 
 def shapes_of(build: Callable[[], nn.Module]) -> Shapes:
-    """Shapes of the trained parameters of the model that `build` makes; nothing is allocated."""
-    with torch.device("meta"):
+    """Shapes of the trained parameters of the model that `build` makes; nothing is allocated or drawn."""
+    with torch.device("meta"), _WithoutInit():
         model = build()
     return {name: tuple(weight.shape) for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+class _WithoutInit(TorchFunctionMode):
+    """Skip the functions of torch.nn.init: on meta some of them import PyTorch's compiler, which takes a second."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(function, "__module__", "") == nn.init.__name__:
+            return kwargs["tensor"]
+        return function(*args, **(kwargs or {}))
 
 
 def require_shapes(found: Shapes, expected: Shapes, path: Path) -> None:

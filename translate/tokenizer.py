@@ -184,6 +184,8 @@ def _processor(model: bytes) -> sentencepiece.SentencePieceProcessor:
 
 def read_model(path: Path) -> bytes:
     """A model's bytes, checked. Raises UserError for a file that is damaged, or another program's."""
+    if path.is_fifo():  # opening it would wait for a writer
+        raise UserError(f"{path}: that is a pipe, and the file of a tokenizer is expected")
     try:
         with open(path, "rb") as file:
             # in parts: the name may be a link to an endless device, and one read takes the memory of the whole at once

@@ -19,6 +19,7 @@ from translate.errors import UserError
 from translate.importing.base_model import base_directions, base_model_config, for_direction, load_base_model
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES
+from translate.monitoring.make_baselines import keep_baselines
 from translate.signals import Interrupted, stop_signals
 from translate.training.back_translation import back_translate
 from translate.training.before_adaptation import score_before
@@ -186,7 +187,9 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
             reporter.results(state)
         else:
             with stop_signals.interruptible("stopping; the model is saved, and the same command evaluates it"):
-                final_evaluation(config, data, state, states, validator, models, reporter)
+                evaluations = final_evaluation(config, data, state, states, validator, models, reporter)
+                if world.is_main:
+                    keep_baselines(folder.best, validator.translator, data.tests, evaluations)
         if trial is not None:
             trial.loss = state.progress.best_loss
         return state.progress.best

@@ -7,21 +7,24 @@ import io
 import json
 import math
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from fastapi import FastAPI
 
 from translate.errors import UserError
-from translate.serving.access import Access, ApiKey
+from translate.monitoring.features import LineFeatures
+from translate.serving.access import Access
+from translate.serving.api_keys import ApiKey
 from translate.serving.app import make_app
 from translate.serving.batching import BatchQueue, Record
 from translate.serving.child_process import ProcessEndedError
-from translate.serving.config import LimitConfig
+from translate.serving.config import LimitConfig, ServingEngine
 from translate.serving.detection import LanguageDetector
 from translate.serving.metrics import Metrics
+from translate.serving.model_pool import ModelPool
 from translate.serving.model_process import ModelSettings
-from translate.serving.models import Models
 from translate.serving.options import TranslationOptions
 from translate.serving.request_log import RequestLog
 from translate.serving.served_model import ServedModel
@@ -35,16 +38,18 @@ class FakeProcess:
     ends_at  a line that ends it; None: none does
     batches  lines of the batches so far
     gate     batches wait until it is set
+    grows_to bytes of memory after the next batch
     """
 
     def __init__(self, ends_at: str | None = None) -> None:
-        self.facts = {"engine": "fake", "precision": "fp32", "max_length": 100, "memory": 1 << 20}
+        self.facts: dict[str, Any] = {"engine": "fake", "precision": "fp32", "memory": 1 << 20}
         self.ends_at = ends_at
         self.batches: list[list[str]] = []
         self.options: list[TranslationOptions] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.has_ended = False
+        self.grows_to = 1 << 20
 
     async def translate(self, lines: Sequence[str], options: TranslationOptions) -> list[Record]:
         self.batches.append(list(lines))
@@ -53,6 +58,7 @@ class FakeProcess:
         if self.ends_at in lines or self.has_ended:
             self.has_ended = True
             raise ProcessEndedError("killed by the test")
+        self.facts["memory"] = self.grows_to
         return [record(line, options) for line in lines]
 
     async def kill(self) -> None:
@@ -75,7 +81,9 @@ def record(line: str, options: TranslationOptions) -> Record:
         "score": -0.5,
         "nbest": [{"text": text, "score": -0.5 - n} for n, text in enumerate(n_best)],
         "flags": [],
-        "features": {"source_tokens": len(line.split()), "target_tokens": len(text.split()), "flags": []},
+        "features": LineFeatures(
+            source_characters=len(line), source_tokens=len(line.split()), target_tokens=len(text.split()), segments=1
+        ).to_json(),
         **(details(line, n_best[0]) if options.details else {}),
     }
 
@@ -104,7 +112,10 @@ def write_fake_model(folder: Path, *, source: str = "en", target: str = "de", **
 
 
 class FakeModels:
-    """Served models of folders, and the processes that they have started."""
+    """Served models of folders, and the processes that they have started.
+
+    refusal  error of each further start; None: they succeed
+    """
 
     def __init__(
         self,
@@ -119,22 +130,31 @@ class FakeModels:
         self.metrics = metrics or Metrics()
         self.started: list[FakeProcess] = []
         self.ends_at = ends_at
+        self.refusal: UserError | None = None
         served = [
             ServedModel(
                 folder.name,
-                ModelSettings(model=str(folder), engine="native", decoding={}),
+                ModelSettings(model=str(folder), engine=ServingEngine.native, decoding={}),
                 queue=BatchQueue(sentences=sentences, limit=limit),
                 processes=processes,
-                observer=self.metrics,
+                metrics=self.metrics,
                 start=self.start,  # type: ignore[arg-type]
             )
             for folder in folders
         ]
-        self.models = Models(served, budget=budget)
+        self.models = ModelPool(served, budget=budget)
 
     async def start(self, settings: ModelSettings) -> FakeProcess:
+        if self.refusal is not None:
+            raise self.refusal
         self.started.append(FakeProcess(self.ends_at))
         return self.started[-1]
+
+
+@cache
+def detector_of(*languages: str) -> LanguageDetector:
+    """The detector among languages, which takes a second to load."""
+    return LanguageDetector(languages)
 
 
 def fake_app(
@@ -144,7 +164,7 @@ def fake_app(
     require_key: bool = False,
     origins: Sequence[str] = (),
     log: io.StringIO | None = None,
-    samples: io.StringIO | None = None,
+    samples: TextIO | None = None,
     **models: Any,
 ) -> FastAPI:
     """The application of a service of fake models."""
@@ -155,13 +175,10 @@ def fake_app(
         access=Access(list(keys), limits, require_key=require_key),
         limits=limits,
         metrics=metrics,
-        detector=LanguageDetector([source for model in fake.models for source, _ in model.current.directions]),
+        detector=detector_of(*(source for model in fake.models for source, _ in model.current.directions)),
     )
 
-    def fail(error: UserError) -> None:
-        raise error
-
     records = RequestLog(log or io.StringIO(), samples=samples, share=1.0)
-    app = make_app(service, records, origins=list(origins), reload_seconds=0, preload=True, on_failure=fail)
+    app = make_app(service, records, origins=list(origins), reload_seconds=0, preload=True)
     app.state.fake = fake
     return app

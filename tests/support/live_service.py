@@ -5,34 +5,23 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 
-import uvicorn
 from fastapi import FastAPI
 
-from translate.serving.connections import TimedConnection
+from translate.serving.server import Server, listen
 
 
 @contextmanager
-def live(app: FastAPI, *, seconds: float, connections: int = 100) -> Iterator[LiveService]:
-    """Serve an application in a thread, with the settings of translate.serve."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    settings = uvicorn.Config(
-        app,
-        http=partial(TimedConnection, seconds=seconds),
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        limit_concurrency=connections,
-    )
-    server = uvicorn.Server(settings)
+def live(app: FastAPI, *, proxies: Sequence[str] = ()) -> Iterator[LiveService]:
+    """Serve an application in a thread, as translate.serve does."""
+    listener = listen("127.0.0.1", 0)
+    server = Server(app, app.state.service, proxies=proxies)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        yield LiveService(listener.getsockname()[1], server)
+        yield LiveService(listener.getsockname()[1], server, thread)
     finally:
         server.should_exit = True
         thread.join()
@@ -41,8 +30,16 @@ def live(app: FastAPI, *, seconds: float, connections: int = 100) -> Iterator[Li
 class LiveService:
     """A running service, and raw connections to it."""
 
-    def __init__(self, port: int, server: uvicorn.Server) -> None:
-        self.port, self._server = port, server
+    def __init__(self, port: int, server: Server, thread: threading.Thread) -> None:
+        self.port, self._server, self._thread = port, server, thread
+
+    def stop(self) -> None:
+        """Begin to stop, as at a signal."""
+        self._server.should_exit = True
+
+    @property
+    def has_ended(self) -> bool:
+        return not self._thread.is_alive()
 
     @property
     def connections(self) -> int:

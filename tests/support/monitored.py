@@ -56,7 +56,7 @@ def translation(text: str, source: Sequence[int], target: Sequence[int], *, scor
 
 @cache
 def shipped_features() -> list[LineFeatures]:
-    """Those of the shipped test set."""
+    """Features of the shipped test set."""
     return features(*(list(read_lines(SHIPPED / f"test.{side}")) for side in ("en", "de")))
 
 
@@ -65,16 +65,13 @@ def entries(
 ) -> list[LogEntry]:
     """Requests of a service, one a minute."""
     parts = [lines[first : first + per_request] for first in range(0, len(lines), per_request)]
-    common = {"model": "en-de", "source": "en", "target": "de", "status": 200, "seconds": 0.1} | fields
-    return [
-        LogEntry(time=(start + timedelta(minutes=number)).isoformat(), request=f"r{number}", lines=part, **common)
-        for number, part in enumerate(parts)
-    ]
+    common = {"model": "en-de", "source": "en", "target": "de", "status": 200} | fields
+    return [LogEntry(time=start + timedelta(minutes=number), lines=part, **common) for number, part in enumerate(parts)]
 
 
 def line_of(entry: LogEntry) -> str:
     """An entry as one line of the log, without its end."""
-    return to_json(vars(entry) | {"lines": [line.to_json() for line in entry.lines]})
+    return to_json(vars(entry) | {"time": entry.time.isoformat(), "lines": [line.to_json() for line in entry.lines]})
 
 
 def write_log(path: Path, requests: Sequence[LogEntry | str]) -> Path:

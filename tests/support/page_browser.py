@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from fake_service import fake_app, write_fake_model
+from live_service import live
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
@@ -36,15 +34,8 @@ def chromium() -> Iterator[Any]:
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
     """The address of an application, served by a thread."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
-    server.should_exit = True
-    thread.join()
+    with live(app) as service:
+        yield f"http://127.0.0.1:{service.port}/"
 
 
 class Page:

@@ -14,10 +14,11 @@ from translate.comparison.systems import differing_settings
 from translate.comparison.terminal import fact_rows, legend, signed
 from translate.comparison.verdicts import validation_verdicts, verdicts
 from translate.html_pages import render
+from translate.unspaced_scripts import HAN_AND_KANA
 
 _MOST_PIECES = 800  # of a line whose words are compared with the reference: that takes quadratic time
 # a Chinese or Japanese character, spaces, or what is between them
-_PIECES = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|\s+|[^\s\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
+_PIECES = re.compile(rf"[{HAN_AND_KANA}]|\s+|[^\s{HAN_AND_KANA}]+")
 
 # embeddings, overrides and isolates, which would turn the text around them
 _BIDI_CONTROLS = {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}

@@ -6,20 +6,22 @@ name code to run.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache, partial
-from typing import Any, NoReturn
+from functools import cache, lru_cache, partial
+from typing import Any, NamedTuple, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.types import Quote, QuotedString
-from hydra.errors import HydraException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString
+from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from translate import __version__
 from translate.config.command_line import CommandLine, Names, read_command_line
@@ -43,6 +45,7 @@ from translate.streams import guard_standard_streams
 
 Table = Mapping[str, tuple[type[Any], Any]]  # name -> (configuration, implementation)
 Tables = Mapping[str, Table]  # group of choices -> its table
+Composition = tuple[DictConfig, Mapping[str, str | None]]  # a configuration, and the choice of each group
 _NO_TABLES: Tables = {}
 # of the command that runs, for is_given and errors; of each thread, since callers of translate.api may have several
 _command_line: ContextVar[CommandLine] = ContextVar("command_line")
@@ -89,26 +92,44 @@ def run_command(
             run(to_config(line.overrides))
 
 
+class Schema(NamedTuple):
+    """A dataclass under the name by which YAML files take it as their schema; options: those that stay open."""
+
+    name: str
+    kind: type[Any]
+    group: str | None = None
+    package: str | None = None
+    options: tuple[str, ...] = ()
+
+
+_schemas: dict[str, tuple[Schema, ...]] = {}  # by command
+_stored: dict[tuple[str | None, str], Schema] = {}  # those in Hydra's store, by group and name
+
+
 def register_schemas(name: str, schema: type[Any], choices: Tables, additions: Tables) -> None:
     """Register dataclasses as Hydra schemas: schema_NAME for the command, schema_… for groups and their choices."""
-    store, options = ConfigStore.instance(), getattr(schema, "OPEN", ())
-
-    def node(kind: type[Any], group: str = "") -> Any:
-        return open_schema(kind, options, group) if options else kind
-
-    store.store(name=f"schema_{name}", node=node(schema))
-    defaults = schema()
+    options, defaults = getattr(schema, "OPEN", ()), schema()
+    schemas = [Schema(f"schema_{name}", schema, options=options)]
     for part in (each.name for each in dataclasses.fields(schema)):
         value = getattr(defaults, part)
         if dataclasses.is_dataclass(value) and part not in choices:
-            store.store(group=part, name=f"schema_{part}", node=node(type(value), part))
+            schemas.append(Schema(f"schema_{part}", type(value), part, options=options))
     for group, table in choices.items():
-        for choice, (kind, _) in table.items():
-            store.store(group=group, name=f"schema_{choice}", node=node(kind, group))
+        schemas += (Schema(f"schema_{choice}", kind, group, options=options) for choice, (kind, _) in table.items())
     for group, table in additions.items():
         for addition, (kind, _) in table.items():
             # each under its own name, since several may be chosen
-            store.store(group=group, name=f"schema_{addition}", node=kind, package=f"{group}.{addition}")
+            schemas.append(Schema(f"schema_{addition}", kind, group, package=f"{group}.{addition}"))
+    _schemas[name] = tuple(schemas)
+
+
+def _store_schemas(name: str) -> None:
+    """Give Hydra the schemas of a command; the store is one for all commands of a process."""
+    for each in _schemas[name]:
+        if _stored.get((each.group, each.name)) != each:
+            node = open_schema(each.kind, each.options, each.group or "") if each.options else each.kind
+            ConfigStore.instance().store(name=each.name, node=node, group=each.group, package=each.package)
+            _stored[each.group, each.name] = each
 
 
 def compose(name: str, overrides: Sequence[str], *, directory: str = "") -> DictConfig:
@@ -119,25 +140,62 @@ def compose(name: str, overrides: Sequence[str], *, directory: str = "") -> Dict
     """
     url = QuotedString(f"file://{directory}", Quote.single).with_quotes()  # the name may contain a comma
     search_path = [f"hydra.searchpath=[{url}]"] if directory else []
-    # Hydra 1.3 warns if version_base is missing, 1.4 if it is given
-    behaviour = {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
-    with hydra.initialize_config_dir(str(CONFIGS), **behaviour):
-        composed, choices = _compose(name, [*overrides, *search_path])
-        if "data" in choices and not any(word.startswith("data=") for word in overrides):
-            default, default_choices = _compose(name, search_path)
-            # compare values, not words: repeating the default does not name another text
-            if choices["data"] == default_choices["data"] and _training_text(composed) - _training_text(default):
-                overrides = [*overrides, "data=text_files"]
-                composed, choices = _compose(name, [*overrides, *search_path])
-        if "recipe" in choices:
-            words = [*overrides, *search_path]
-            composed = fill_open_options(composed, choices, words, lambda words: _compose(name, words)[0])
+    composed, choices = _compose(name, [*overrides, *search_path])
+    if "data" in choices and not any(word.startswith("data=") for word in overrides):
+        default, default_choices = _compose(name, search_path)
+        # compare values, not words: repeating the default does not name another text
+        if choices["data"] == default_choices["data"] and _training_text(composed) - _training_text(default):
+            overrides = [*overrides, "data=text_files"]
+            composed, choices = _compose(name, [*overrides, *search_path])
+    if "recipe" in choices:
+        words = [*overrides, *search_path]
+        composed = fill_open_options(composed, choices, words, lambda words: _compose(name, words)[0])
     return composed
 
 
-def _compose(name: str, overrides: Sequence[str]) -> tuple[DictConfig, Mapping[str, str | None]]:
+def _compose(name: str, overrides: Sequence[str]) -> Composition:
     """Compose a configuration; also returns the choice of each group."""
-    composed = hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    # the order of additions and deletions matters, and a folder of --config-dir may have groups of any name
+    if any(each.type is not OverrideType.CHANGE or each.is_hydra_override() for each in parsed):
+        return _compose_files(name, overrides)
+    values = [each for each in parsed if _is_value(each)]
+    chosen = tuple(each.input_line for each in parsed if each not in values)
+    files = frozenset((path, path.stat().st_mtime_ns) for path in CONFIGS.rglob("*.yaml"))
+    composed, choices = _compose_choices(name, chosen, _schemas[name], files)
+    composed = copy.deepcopy(composed)
+    for override in values:
+        try:
+            OmegaConf.update(composed, override.key_or_group, override.value(), merge=True)
+        except (ConfigAttributeError, ConfigKeyError) as error:
+            raise ConfigCompositionException(f"Could not override '{override.key_or_group}'") from error
+        except OmegaConfBaseException as error:
+            raise ConfigCompositionException(f"Error merging override {override.input_line}") from error
+    return composed, choices
+
+
+def _is_value(override: Override) -> bool:
+    """True for an option with one value, which has no influence on the choice of YAML files."""
+    key = override.key_or_group
+    return not (override.is_sweep_override() or override.package or "/" in key or (CONFIGS / key).is_dir())
+
+
+@lru_cache(maxsize=16)
+def _compose_choices(name: str, words: tuple[str, ...], *state: object) -> Composition:
+    """Compose choices of groups once: trials of a sweep, recipes and calls of a program mostly differ in values alone.
+
+    state  schemas of the command and YAML files, as they are now
+    """
+    return _compose_files(name, words)
+
+
+def _compose_files(name: str, words: Sequence[str]) -> Composition:
+    """Compose YAML files, which takes a tenth of a second."""
+    _store_schemas(name)
+    # Hydra 1.3 warns if version_base is missing, 1.4 if it is given
+    behaviour = {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
+    with hydra.initialize_config_dir(str(CONFIGS), **behaviour):
+        composed = hydra.compose(name, overrides=list(words), return_hydra_config=True)
     with open_dict(composed):
         hydra_config = composed.pop("hydra")
     if hydra_config.sweeper.get("params"):

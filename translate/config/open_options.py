@@ -49,7 +49,8 @@ def fill_open_options(
         is_auto = choices["experiment"] is None and choices["adapt"] == "none"
     if is_auto:
         missing = OmegaConf.missing_keys(compose([*others, f"{_GROUP}=auto"]))
-        composed = compose([*others, f"{_GROUP}=fixed"])
+        if choices[_GROUP] == "auto":
+            composed = compose([*others, f"{_GROUP}=fixed"])
         composed.recipe, composed.chosen = "auto", sorted(key for key in missing if _has_default(composed, key))
     elif len(others) == len(words) and choices["adapt"] != "none" and choices["experiment"] is None:
         missing = OmegaConf.missing_keys(compose([*others, f"{_GROUP}=auto"]))

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.decoding.segmentation import NO_SPACES
+from translate.decoding.segmentation import UNSPACED
 
-_CHARACTER = rf"(?!\s){NO_SPACES.pattern}"
+_CHARACTER = rf"(?!\s){UNSPACED.pattern}"
 _WORD = re.compile(rf"{_CHARACTER}|(?:(?!{_CHARACTER})\S)+")
 _SPACE = "▁"  # SentencePiece's
 _BYTE = re.compile("<0x([0-9A-F]{2})>")

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from translate.data.context import SEPARATOR, ContextWindow
+from translate.data.context import MOST_LINES, SEPARATOR, ContextWindow
 from translate.decoding.segmentation import Segment
+from translate.errors import UserError
+
+
+def context_of(manifest: Mapping[str, Any]) -> int:
+    """Number of previous sentences that a model reads. Raises UserError for more than any was trained with."""
+    context: int = manifest.get("context", 0)
+    if context > MOST_LINES:
+        raise UserError(f"manifest.json: context ({context}): at most {MOST_LINES}; copy the model again")
+    return context
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 # of the others.
 _LEAVING_FRACTION = 1 / 8
 _STEPS_BETWEEN_CHECKS = 4  # on a GPU, where reading `done` waits for all work that was launched
-_BATCH_TOKENS = {"cpu": 1024, "cuda": 4096}
+_BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
 # adding one is one class, one line here, and one YAML in configs/search
 SEARCHES: dict[SearchMethod, type[Search]] = {
     SearchMethod.beam: BeamSearch,
@@ -85,7 +85,7 @@ class NativeEngine:
     """A model on its device, and the size of the batches that it translates.
 
     batch_tokens     source tokens of a batch, padding counted; each sentence becomes several hypotheses. 0: 1,024 on a
-                     CPU, where more is no faster and takes more memory, 4,096 on a GPU
+                     CPU, where more is no faster and takes more memory, 32,768 on a GPU
     batch_sentences  most sentences of a batch; 0: as many as batch_tokens allows
     precision        auto: the fastest of the device (translate.device); after construction the one in use
     workers          processes with one thread each, which are faster on a CPU than threads that share every matrix
@@ -103,8 +103,8 @@ class NativeEngine:
         assert min(self.batch_tokens, self.batch_sentences, self.workers) >= 0, "DecodingConfig.check() was not called"
         self.batch_tokens = self.batch_tokens or _BATCH_TOKENS[self.device.type]
         self.precision = decoding_precision(self.precision, capabilities(self.device))
-        self._arithmetic = Arithmetic(self.device, self.precision)
-        self._arithmetic.check(self.model)
+        self.arithmetic = Arithmetic(self.device, self.precision)
+        self.arithmetic.check(self.model)
 
     @property
     def max_length(self) -> int:
@@ -130,9 +130,9 @@ class NativeEngine:
             if progress:
                 progress(len(found) / len(sentences))
 
-        with evaluation_mode(self.model) as was_training, self._arithmetic.exact_products():
+        with evaluation_mode(self.model) as was_training, self.arithmetic.exact_products():
             if was_training:  # a fused optimizer changes weights without counting it in their version
-                self._arithmetic.forget()
+                self.arithmetic.forget()
             while order:  # once, unless memory fails: what is found stays, as no translation depends on its batch
                 try:
                     self._search([sentences[index] for index in order], config, report)
@@ -146,9 +146,9 @@ class NativeEngine:
     ) -> list[ForcedScore]:
         """Score given translations; see Engine.score. On a CPU, fp16 and int8 score with fp32 weights."""
         scores = PairScores(self.model, pairs, self.device, details=details, progress=progress)
-        dtype = self._arithmetic.autocast
+        dtype = self.arithmetic.autocast
         autocast = torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
-        with evaluation_mode(self.model), self._arithmetic.exact_products(), autocast:
+        with evaluation_mode(self.model), self.arithmetic.exact_products(), autocast:
             while scores.missing:
                 try:
                     scores.add_missing(batch_tokens=self.batch_tokens, batch_sentences=self.batch_sentences)
@@ -171,9 +171,9 @@ class NativeEngine:
         # no batch above a worker's share: the first would take all sentences
         share = -(-len(longest_first) // workers)
         job = DecodingJob(
-            model=self._arithmetic.for_search(self.model),
+            model=self.arithmetic.for_search(self.model),
             device=self.device,
-            autocast=self._arithmetic.autocast,
+            autocast=self.arithmetic.autocast,
             sentences=longest_first,
             config=config,
             batch_tokens=self.batch_tokens,

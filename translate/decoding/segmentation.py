@@ -15,12 +15,13 @@ from typing import Any
 from translate.decoding.config import Sentence, Split, split_of
 from translate.decoding.constraints.constraints import ConstrainedSentence
 from translate.sentences import split_sentences
+from translate.unspaced_scripts import EAST_ASIAN_MARKS, FULL_WIDTH, HAN_AND_KANA, RARE_HAN
 
 Encode = Callable[[Sequence[str]], list[list[int]]]
 _CLOSING = "\"'’”»›)\\]」』）】》"
 _CLAUSE = re.compile(rf"(?<![,;:–—])[,;:–—]++[{_CLOSING}]*+\s++|[，；：、､،؛]++[{_CLOSING}]*+\s*+")
 _SPACE = re.compile(r"\s+")
-NO_SPACES = re.compile("[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+UNSPACED = re.compile(f"[{EAST_ASIAN_MARKS}{HAN_AND_KANA}{RARE_HAN}{FULL_WIDTH}]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +206,7 @@ def join_translations(texts: Sequence[str], segments: Sequence[Segment]) -> str:
     """Join the translations of a line's segments with spaces, but not next to Chinese or Japanese, or inside a word."""
     line, whole = "", True
     for text, segment in zip(texts, segments, strict=True):
-        glued = not line or not text or not whole or NO_SPACES.match(line[-1]) or NO_SPACES.match(text[0])
+        glued = not line or not text or not whole or UNSPACED.match(line[-1]) or UNSPACED.match(text[0])
         line += text if glued else f" {text}"
         whole = segment.whole
     return line

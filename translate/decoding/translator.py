@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from translate.data.languages import directions_of_manifest
 from translate.decoding.case_restoring import CaseRestorer, Recased
 from translate.decoding.config import Engine, SearchConfig, SearchMethod, Split
-from translate.decoding.context import ContextSplitting
+from translate.decoding.context import ContextSplitting, context_of
 from translate.decoding.rescoring.mbr import MinimumBayesRisk
 from translate.decoding.segmentation import Encode, Segment, Splitting, split_line
 from translate.decoding.translation import ScoredPair, Splits, Translation, join_segments
@@ -67,7 +67,7 @@ class Translator:
         self.manifest = manifest or {}
         self.constraints = constraints
         self.memory = memory
-        self.context: int = self.manifest.get("context", 0)
+        self.context = context_of(self.manifest)
         self.splits = Splits()
 
     @classmethod

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from translate.documents.inline import Kind, Part, Segment, without_extra_spaces
+from translate.unspaced_scripts import HAN_AND_KANA, RARE_HAN
 
 # a Chinese or Japanese character is a word
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_CJK = HAN_AND_KANA + RARE_HAN
 _MARKS = "!-/:-@\\[-`{-~¡-©«-±´-¸»¿،؛؟।॥‐-‧‰-⁞、-〃〈-〟！-／：-＠［-｀｛-･"
 _LETTERS = rf"[^\s{_CJK}{_MARKS}]+"
 _WORD = re.compile(rf"[{_CJK}][\u3099\u309a\ufe00-\ufe0f]*|{_LETTERS}(?:['’._@-]{_LETTERS})*|[{_MARKS}]")

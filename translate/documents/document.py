@@ -169,6 +169,11 @@ def decode(content: bytes, name: str, declared: str = "") -> tuple[str, Encoding
     return text, encoding
 
 
+# UTF-16 and UTF-32; what no file is in: idna raises errors of its own, and in UTF-7, which browsers do not read, a text
+# without tags may hold some (Encoding Standard, WHATWG)
+_IMPOSSIBLE = ("utf-16", "utf-32", "utf-7", "idna", "punycode", "undefined", "unicode", "raw-unicode")
+
+
 def _python_name(declared: str) -> str:
     """Python's name of a declared encoding; "" if it is unknown, not a text encoding, or cannot be the actual one."""
     try:
@@ -176,5 +181,5 @@ def _python_name(declared: str) -> str:
     except (LookupError, ValueError):
         return ""
     # "hex" and "zlib" decode to bytes; a declaration readable as ASCII is not in UTF-16 or UTF-32
-    is_possible = getattr(found, "_is_text_encoding", True) and not found.name.startswith(("utf-16", "utf-32"))
+    is_possible = getattr(found, "_is_text_encoding", True) and not found.name.startswith(_IMPOSSIBLE)
     return found.name if is_possible else ""

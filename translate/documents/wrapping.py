@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+from translate.unspaced_scripts import HAN_AND_KANA, RARE_HAN
+
 _TAG = r"<[^<>]*>|\{\\[^{}]*\}"
 # Chinese and Japanese have no spaces: a line may break after any character, except before a closing mark
-_WIDE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WIDE = HAN_AND_KANA + RARE_HAN
 _UNIT = re.compile(rf"(?:{_TAG})*[{_WIDE}](?:{_TAG}|[、。，．！？：；）」』】〉》])*|(?:{_TAG}|[^\s{_WIDE}])+")
 _TAGS = re.compile(_TAG)
 

@@ -16,12 +16,13 @@ from translate.decoding.translator import Translator
 from translate.evaluation.metrics import METRICS, NormalisedScores, normalised_scores, score
 from translate.evaluation.scores import MIN_RESAMPLES, MetricName, Scores
 from translate.evaluation.tokenizers import DEFAULT_TOKENIZER
+from translate.unspaced_scripts import HAN_AND_KANA
 
 GROUP_METRICS = 2  # groups are scored by the first so many of an evaluation's metrics
 _MANY_TABS = 0.5  # share of reference lines with a TAB above which TABs look like separators of alternatives
 _MANY_EMPTY = 0.1  # share of empty translations that deserves a warning
 _LENGTH_EDGES = (10, 20, 30, 40, 60)
-_WORD = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\\s\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
+_WORD = re.compile(rf"[{HAN_AND_KANA}]|[^\s{HAN_AND_KANA}]+")
 
 References = Sequence[Sequence[str]]
 
@@ -60,6 +61,7 @@ class Evaluation:
     decoding      settings of the translations, name -> value: engine, precision, search, tag
     notes         for readers of the scores, a line each
     splits        counts of lines translated in parts
+    translations  of the source lines; [] of given hypotheses
     """
 
     name: str
@@ -76,6 +78,7 @@ class Evaluation:
     decoding: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     splits: Splits = field(default_factory=Splits)
+    translations: list[Translation] = field(default_factory=list, repr=False)
 
     @cached_property
     def normalised(self) -> NormalisedScores | None:
@@ -120,6 +123,7 @@ def evaluate_corpus(
         decoding=dict(decoding or {}),
         notes=[*notes, *filter(None, [translator.describe(splits)]), *evaluation.notes],
         splits=splits,
+        translations=translations,
     )
 
 

@@ -6,6 +6,7 @@
     decoding.py  hypotheses at several batch sizes, and against the CPU
     runs.py      training in child processes: a run killed and continued, two ranks, and the shipped corpus
     children.py  child processes whose crash or hang becomes an error
+    speed.py     ceilings of the device, and speed of training and decoding
     report.py    the results as JSON, Markdown page and lines of text
     __main__.py  the command, which runs each stage in its own process
 
@@ -42,6 +43,9 @@ class StageName(StrEnum):
     hypotheses = "hypotheses"
     processes = "processes"
     corpus = "corpus"
+    ceilings = "ceilings"
+    training_speed = "training_speed"
+    decoding_speed = "decoding_speed"
 
 
 @dataclass(kw_only=True)
@@ -60,6 +64,9 @@ class GpuCheckConfig:
     hypotheses  translations in fp32 against the CPU's (GPU only)
     processes   gradients of two processes against those of one
     corpus      training on the shipped corpus up to a BLEU score
+    ceilings    rates of large matrix products and copies
+    training_speed  tokens a second, memory and shares of time of each size of model
+    decoding_speed  sentences a second of beam search
 
     stages   stages to run; []: all
     output   folder for gpu_check.json, gpu_check.md and the logs of the stages
@@ -128,6 +135,7 @@ class Result:
     findings   failures, one line each
     reason     why the stage was skipped
     facts      values that have no tolerance
+    table      measurements: rows with the same columns
     unchecked  parts that this machine cannot check, with the reason
     """
 
@@ -138,6 +146,7 @@ class Result:
     reason: str = ""
     figures: dict[str, Figure] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
+    table: list[dict[str, str]] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
 
 

@@ -38,6 +38,7 @@ from translate.gpu_check.kernels import kernels
 from translate.gpu_check.report import JSON, PAGE, line, write_results
 from translate.gpu_check.runs import corpus, processes, resume
 from translate.gpu_check.setbacks import memory, scaling
+from translate.gpu_check.speed import ceilings, decoding_speed, training_speed
 from translate.gpu_check.updates import fast_paths, packed, updates
 
 PROBE_SECONDS = 120.0
@@ -95,6 +96,9 @@ STAGES = {
     StageName.hypotheses: Stage(hypotheses, 600),
     StageName.processes: Stage(processes, 300),
     StageName.corpus: Stage(corpus, 900, threads=0),
+    StageName.ceilings: Stage(ceilings, 120),
+    StageName.training_speed: Stage(training_speed, 900),
+    StageName.decoding_speed: Stage(decoding_speed, 600),
 }
 
 

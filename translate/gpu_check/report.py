@@ -27,8 +27,10 @@ def summary(result: Result) -> str:
         return f"{result.findings[0]}{others}"
     if result.reason:
         return f"skipped: {result.reason}"
+    if result.table:
+        return ", ".join(f"{name} {value}" for name, value in list(result.table[-1].items())[:3])
     if not result.figures:
-        return ""
+        return ", ".join(f"{name}: {value}" for name, value in result.facts.items())
     name, figure = max(result.figures.items(), key=lambda item: item[1].share)
     count = sum(each.count for each in result.figures.values())
     return f"{count:,} comparison{'s' * (count > 1)}; {name}: {number(figure.value)} of {number(figure.tolerance)}"
@@ -75,6 +77,8 @@ def section(result: Result) -> list[str]:
         parts.append("\n".join(f"- **failed**: {escape_markdown(finding)}" for finding in result.findings))
     if result.facts:
         parts.append("\n".join(f"- {escape_markdown(f'{name}: {value}')}" for name, value in result.facts.items()))
+    if result.table:
+        parts.append(markdown_table(list(result.table[0]), [list(row.values()) for row in result.table]))
     if result.figures:
         header = ["largest error", "found", "tolerance", "comparisons", "input"]
         parts.append(markdown_table(header, [row(name, figure) for name, figure in result.figures.items()]))

@@ -16,7 +16,8 @@ from translate.gpu_check import NO_CUDA, Check, Skipped, relative_error
 from translate.gpu_check.updates import decide, make_batch, make_model, one_update, plain_update, tolerances
 from translate.models import ARCHITECTURES
 from translate.models.seq2seq import Seq2Seq
-from translate.training.parallel import LossScale, ParallelModel, parallelize
+from translate.training.loss_scale import LossScale
+from translate.training.parallel import ParallelModel, parallelize
 
 # an update of about 1 GB, nine tenths of it for activations, and the share of its memory that is left to a second one
 LARGE_MODEL: dict[str, Any] = {"d_model": 256, "max_length": 128}

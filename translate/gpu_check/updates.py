@@ -28,6 +28,7 @@ from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.layers import Positions
 from translate.models.seq2seq import Seq2Seq
 from translate.models.transformer import Activation
+from translate.tokenizer import EOS
 from translate.training.config import LossConfig, TrainConfig
 from translate.training.fast_path import CANDIDATES, Workload
 from translate.training.optimizer import OptimizerConfig, RunningAverage, make_optimizer
@@ -38,6 +39,7 @@ from translate.training.step import StepResult, train_step
 
 UPDATES = 3
 SMOOTHING = 0.1
+MEAN_LENGTH, DEVIATION, LONGEST = 27, 12, 100  # tokens of a sentence, about those of IWSLT14
 VOCABULARY = 40
 SMALL: dict[str, Any] = {"d_model": 64, "max_length": 24, "dropout": 0.0}
 PACKED_ON_GPUS = [Precision.bf16, Precision.fp16]
@@ -251,6 +253,16 @@ def make_batch(check: Check, *, seed: int = 0, packed: bool = False) -> Batch:
     random = np.random.default_rng((check.config.seed, seed))
     source, target = ([random.integers(4, VOCABULARY, random.integers(1, 21)) for _ in range(16)] for _ in range(2))
     return pack_batch(source, target, tokens=512) if packed else pad_batch(source, target)
+
+
+def example_batch(tokens: int, *, vocabulary: int, seed: int = 1) -> Batch:
+    """A packed batch of random sentences of ordinary lengths."""
+    random = np.random.default_rng(seed)
+    lengths: list[int] = []
+    while sum(lengths) + len(lengths) + LONGEST < tokens:
+        lengths.append(int(np.clip(random.normal(MEAN_LENGTH, DEVIATION), 4, LONGEST)))
+    source, target = ([random.integers(EOS + 1, vocabulary, length) for length in lengths] for _ in range(2))
+    return pack_batch(source, target, tokens)
 
 
 def decide(check: Check, precision: Precision) -> TrainingDecision:

@@ -15,6 +15,7 @@ Letters: T tokens, D width, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -23,7 +24,8 @@ from torch import Tensor
 
 from translate.batch import NO_TARGET
 
-ROWS_AT_ONCE = 1024  # rows of logits that exist at one time
+ROWS_AT_ONCE = 1024  # rows of logits that exist at one time, on a CPU
+_ROWS_ON_GPU, _LOGITS_ON_GPU = 8192, 2**28  # there a piece costs thirty launches, whatever its size
 
 
 def label_smoothed_cross_entropy(
@@ -33,8 +35,8 @@ def label_smoothed_cross_entropy(
 
     hidden (..., D), weight (V, D), labels (...) with NO_TARGET where there is no token. The plain one has no gradient.
     shares (...) are factors of the tokens' losses; None: all 1.
-    PyTorch's own fused operation on a GPU, from 2.13 on; elsewhere ours. (PyTorch's refuses smoothing where it works
-    piecewise; on the CPU it is slower as well, and returns bfloat16 sums.)
+    PyTorch's own operation, linear_cross_entropy from 2.13 on, is not used: it takes 64 rows at a time, a thousand
+    launches an update on a GPU, and knows no smoothing there; on a CPU it is slower, and returns bfloat16 sums.
     """
     hidden, labels = hidden.flatten(0, -2), labels.flatten()
     # padding counts for nothing, whatever its share
@@ -44,28 +46,14 @@ def label_smoothed_cross_entropy(
         hidden, weight = hidden.to(dtype), weight.to(dtype)
     # the types are chosen: autocast would round the fp32 sums below
     with torch.autocast(hidden.device.type, enabled=False):
-        if hidden.is_cuda and hasattr(F, "linear_cross_entropy"):
-            return _fused(hidden, weight, labels, shares, smoothing)
         loss, plain = _ChunkedCrossEntropy.apply(hidden, weight, labels, shares, smoothing)
         return loss, plain
 
 
-def _fused(hidden: Tensor, weight: Tensor, labels: Tensor, shares: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
-    losses = F.linear_cross_entropy(
-        hidden,
-        weight,
-        labels,
-        reduction="none",
-        ignore_index=NO_TARGET,
-        options=torch.nn.LinearCrossEntropyOptions(),
-    )
-    plain = (losses.float() * shares).sum()
-    if smoothing == 0.0:
-        return plain, plain.detach()
-    # s_y - mean s is one dot product, h · (w_y - mean w)
-    direction = F.embedding(labels.clamp(min=0), weight) - weight.mean(0)
-    margin = (hidden.float() * direction).sum(-1)
-    return plain + smoothing * (margin * shares).sum(), plain.detach()
+def _pieces(hidden: Tensor, weight: Tensor) -> Iterator[slice]:
+    """Rows of hidden (T, D) whose logits, with weight (V, D), exist at one time."""
+    rows = min(_ROWS_ON_GPU, max(1, _LOGITS_ON_GPU // len(weight))) if hidden.is_cuda else ROWS_AT_ONCE
+    return (slice(start, start + rows) for start in range(0, len(hidden), rows))
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -88,8 +76,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         weight_gradient = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
         hidden_sum = torch.zeros(hidden.shape[1], dtype=torch.float32, device=hidden.device)
         sums = torch.zeros(2, dtype=torch.float32, device=hidden.device)
-        for start in range(0, len(hidden), ROWS_AT_ONCE):
-            piece = slice(start, start + ROWS_AT_ONCE)
+        for piece in _pieces(hidden, weight):
             rows, label, share = hidden[piece], labels[piece], shares[piece].to(hidden.dtype)
             logits = F.linear(rows, weight)
             probabilities = logits.softmax(-1, dtype=torch.float32 if logits.dtype is torch.float16 else None)
@@ -98,7 +85,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             # the softmax is needed for the gradient: its logarithm saves a pass of log_softmax
             plain = -of_label.log()
             underflow = of_label < torch.finfo(torch.float32).tiny  # -log p = z - s_y, z by the likeliest token
-            if underflow.device.type != "cpu" or underflow.any():  # reading it would wait for the GPU
+            if underflow.is_cuda or underflow.is_meta or underflow.any():  # reading it would wait for the GPU
                 highest, index = logits.max(-1, keepdim=True)
                 log_sum = highest.float() - probabilities.gather(1, index).float().log()
                 plain = torch.where(underflow, log_sum - logit, plain)
@@ -152,8 +139,7 @@ class _ChunkedDivergence(torch.autograd.Function):
         first_gradient, second_gradient = torch.empty_like(first), torch.empty_like(second)
         weight_gradient = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
         total = torch.zeros((), dtype=torch.float32, device=weight.device)
-        for start in range(0, len(first), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
+        for rows in _pieces(first, weight):
             log_p, log_q = (F.linear(x[rows], weight).log_softmax(-1, dtype=torch.float32) for x in (first, second))
             p, q, counted = log_p.exp(), log_q.exp(), real[rows].to(weight.dtype)
             distance = log_p.sub_(log_q)  # in place from here on: passes over (T, V) dominate the time

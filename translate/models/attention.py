@@ -20,8 +20,9 @@ from translate.batch import Tokens
 from translate.errors import UserError
 from translate.models.batch_invariant_attention import attend_batch_invariant
 from translate.models.kv_cache import LayerCache
-from translate.models.layers import HeadNorm, Rotation, dropout, join_heads, mask_value, split_heads
+from translate.models.layers import HeadNorm, dropout, join_heads, mask_value, split_heads
 from translate.models.packed_attention import attend_packed_flash, attend_packed_reference
+from translate.models.rotary import Rotation
 from translate.models.seq2seq import ModelConfig
 
 
@@ -261,14 +262,11 @@ class SelfAttention(MultiHeadAttention):
         With a cache x holds the newest tokens alone: their keys and values are appended to it, and mask is over all.
         """
         heads = split_heads(self.query_key_value(x), 3 * self.num_heads)  # (B, 3H, T, W) or (N, 3H, W)
-        query_key, value = heads.split((2 * self.num_heads, self.num_heads), dim=1)
         if self.has_head_norms:
-            query, key = query_key.chunk(2, dim=1)
-            query_key = torch.cat([self.query_norm(query), self.key_norm(key)], dim=1)
-        # queries and keys at once, which halves the operations; before keys are cached, as their positions never change
-        if rotation is not None:
-            query_key = rotation.rotate(query_key)
-        query, key = query_key.chunk(2, dim=1)
+            query, key, value = heads.chunk(3, dim=1)
+            heads = torch.cat([self.query_norm(query), self.key_norm(key), value], dim=1)
+        # before keys are cached, as their positions never change
+        query, key, value = heads.chunk(3, dim=1) if rotation is None else rotation.split(heads)
         if cache is not None:
             key, value = cache.append(key, value)
         return self._attend(query, key, value, mask, return_weights=return_weights)
@@ -285,7 +283,11 @@ class CrossAttention(MultiHeadAttention):
 
     def project_memory(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, H, S, W) of the encoder's output (B, S, D), computed once per sentence."""
-        key, value = (split_heads(part, self.num_heads) for part in self.key_value(memory).chunk(2, dim=-1))
+        return self.split_memory(self.key_value(memory))
+
+    def split_memory(self, projected: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, H, S, W) from their common projection (B, S, 2D)."""
+        key, value = (split_heads(part, self.num_heads) for part in projected.chunk(2, dim=-1))
         return key, value
 
     def forward(

@@ -69,8 +69,7 @@ class LayerCache:
             self.keys_and_values = key.new_empty(2, sentences, heads, _room(self.slots, hypotheses), width)
         written = self.keys_and_values.narrow(3, 0, self.slots)  # a view: the cache is not copied
         newest = written.narrow(3, start, key.shape[2])
-        newest[0].copy_(key)
-        newest[1].copy_(value)
+        torch._foreach_copy_([newest[0], newest[1]], [key, value])  # one kernel on a GPU
         return written[0], written[1]
 
     def select(self, rows: Tensor, slots: Tensor, num_hypotheses: int) -> LayerCache:

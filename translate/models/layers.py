@@ -6,7 +6,7 @@ Letters: B sentences, L tokens of the longest one, N tokens end to end when pack
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -70,9 +70,16 @@ class Embedding(nn.Module):
 
 def position_table(positions: Positions, length: int, d_model: int) -> Tensor | None:
     """(length, D): the fixed encodings of positions that are added to embeddings; None if there are none."""
-    if positions is Positions.fairseq:
-        return fairseq_sinusoids(length, d_model)
-    return sinusoids(length, d_model) if positions is Positions.sinusoidal else None
+    if positions not in (Positions.sinusoidal, Positions.fairseq):
+        return None
+    if only_shapes():
+        return torch.empty(length, d_model)
+    return (sinusoids if positions is Positions.sinusoidal else fairseq_sinusoids)(length, d_model)
+
+
+def only_shapes() -> bool:
+    """True on the meta device, where arithmetic has no result, but imports PyTorch's compiler, which takes a second."""
+    return torch.get_default_device().type == "meta"
 
 
 def sinusoids(length: int, d_model: int) -> Tensor:
@@ -107,50 +114,18 @@ def split_heads(x: Tensor, num_heads: int) -> Tensor:
     return heads.transpose(1, 2) if x.dim() == 3 else heads  # packed: as the kernel reads it
 
 
+def joined_linear(layers: Sequence[nn.Module], x: Tensor) -> Sequence[Tensor]:
+    """The outputs of several linear layers of one shape for one input; on a GPU by one product."""
+    if not x.is_cuda or not all(type(layer) is nn.Linear for layer in layers):
+        return [layer(x) for layer in layers]
+    weights, biases = zip(*[(layer.weight, layer.bias) for layer in layers], strict=True)
+    bias = None if biases[0] is None else torch.cat(biases)
+    return F.linear(x, torch.cat(weights), bias).chunk(len(layers), dim=-1)
+
+
 def join_heads(heads: Tensor) -> Tensor:
     """(B, H, T, W) as (B, T, D)."""
     return heads.transpose(1, 2).flatten(-2)
-
-
-@dataclass(frozen=True, eq=False)
-class Rotation:
-    """Cosines and sines of the rotary angles, computed once per forward pass (Su et al. 2021, "RoFormer").
-
-    cosines, sines  (B, 1, L, W), or (N, 1, W) when packed: for each element of a head, sines with the sign that the
-                    other element of its plane has in the sum
-    """
-
-    cosines: Tensor
-    sines: Tensor
-
-    def rotate(self, x: Tensor) -> Tensor:
-        """Rotate queries or keys (B, H, L, W) or (N, H, W); elements i and W / 2 + i span a plane.
-
-        A score then depends on the distance between two tokens, not on their positions.
-        """
-        first, second = x.chunk(2, dim=-1)
-        rotated = x * self.cosines + torch.cat([second, first], dim=-1) * self.sines
-        # the tables are fp32: bf16 could not tell distant positions apart
-        return rotated.type_as(x)
-
-
-class Rotary(nn.Module):
-    """Table of rotations for positions 0 to max_positions - 1 and heads of the given width."""
-
-    table: Tensor
-
-    def __init__(self, width: int, max_positions: int):
-        super().__init__()
-        phases = angles(max_positions, width)
-        cosines, sines = phases.cos(), phases.sin()
-        # side by side, so that one look-up gives both
-        table = torch.cat([cosines, cosines, -sines, sines], dim=-1)
-        self.register_buffer("table", table, persistent=False)
-
-    def forward(self, positions: Tensor) -> Rotation:
-        """positions (B, L) or (N,), int64."""
-        cosines, sines = F.embedding(positions, self.table).unsqueeze(1).chunk(2, dim=-1)  # equal for all heads
-        return Rotation(cosines, sines)
 
 
 class HeadNorm(nn.RMSNorm):
@@ -172,13 +147,24 @@ def mask_value(dtype: torch.dtype) -> float:
 class Dropout(nn.Module):
     """Dropout while training (Srivastava et al. 2014), the identity otherwise."""
 
+    zero: Tensor
+
     def __init__(self, rate: float):
         super().__init__()
         self.rate = rate
+        self.register_buffer("zero", torch.zeros(()), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """x of any shape; the result has the same shape."""
         return dropout(x, self.rate) if self.training else x
+
+    def add(self, x: Tensor, y: Tensor) -> Tensor:
+        """x + dropout(y): the residual connection of a sublayer; x and y of one shape."""
+        # a compiler fuses the plain sum by itself
+        joins = self.training and self.rate and x.is_cuda and x.dtype is not y.dtype
+        if joins and not torch.compiler.is_compiling():
+            return _AddDropped.apply(x, y, self.zero, self.rate)
+        return x + self(y)
 
 
 def dropout(x: Tensor, rate: float) -> Tensor:
@@ -190,14 +176,33 @@ def dropout(x: Tensor, rate: float) -> Tensor:
     """
     if rate == 0.0:
         return x
-    if x.is_cuda:
+    # a compiler would draw the pool anew for every mask
+    if x.is_cuda or torch.compiler.is_compiling():
         return F.dropout(x, rate)
-    return _pooled_dropout(x, rate)
-
-
-@torch.compiler.disable  # it would trace through the cache of the pool, and draw the pool anew for every mask
-def _pooled_dropout(x: Tensor, rate: float) -> Tensor:
     return _PooledDropout.apply(x, rate)
+
+
+class _AddDropped(torch.autograd.Function):
+    """x + dropout(y) of x in fp32 and y in bf16 or fp16, on a GPU, in three kernels.
+
+    The gradient by y is computed in its own type, instead of in fp32 and then converted.
+
+    zero  (), fp32: an addend
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, zero: Tensor, rate: float) -> Tensor:
+        kept = torch.empty_like(y, dtype=torch.bool).bernoulli_(1 - rate)
+        ctx.save_for_backward(kept, zero)
+        ctx.scale, ctx.dtype = 1 / (1 - rate), y.dtype
+        return torch.addcmul(x, y, kept, value=ctx.scale)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        kept, zero = ctx.saved_tensors
+        of_y = torch.empty_like(gradient, dtype=ctx.dtype)
+        torch.addcmul(zero, gradient, kept, value=ctx.scale, out=of_y)
+        return gradient, of_y, None, None
 
 
 class _PooledDropout(torch.autograd.Function):

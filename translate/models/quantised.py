@@ -118,6 +118,23 @@ def with_int8_weights(model: Module) -> Module:
     return converted
 
 
+def with_cast_weights(model: Module, dtype: torch.dtype) -> Module:
+    """Copy a module with the weights of every nn.Linear in bf16 or fp16, for decoding under autocast.
+
+    In inference mode autocast keeps no casts: it would make them anew in every step.
+    """
+    return _converted(model, lambda linear: _cast(linear, dtype))
+
+
+def _cast(linear: nn.Linear, dtype: torch.dtype) -> nn.Linear:
+    copied = copy.copy(linear)
+    copied._parameters = {
+        name: None if weight is None else nn.Parameter(weight.detach().to(dtype), requires_grad=False)
+        for name, weight in linear._parameters.items()
+    }
+    return copied
+
+
 def _converted(module: Module, kind: Callable[[nn.Linear], nn.Module]) -> Module:
     copied = copy.copy(module)
     # a shallow copy shares the dictionary of children: it gets one of its own

@@ -18,7 +18,8 @@ from typing import Any, ClassVar, Self
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from translate.batch import Batch, BatchedState, Padding, Tokens, gather_parents
+from translate.batch import Batch, Tokens
+from translate.batched_state import BatchedState, Padding, gather_parents
 from translate.errors import UserError, require_between
 from translate.models.layers import Embedding, Positions
 

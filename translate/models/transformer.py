@@ -17,8 +17,9 @@ from translate.batch import Batch, Tokens
 from translate.errors import UserError
 from translate.models.attention import AttentionMask, CrossAttention, SelfAttention, make_attention_mask, make_norm
 from translate.models.kv_cache import LayerCache, TransformerMemory, TransformerState
-from translate.models.layers import Dropout, Positions, Rotary, Rotation
+from translate.models.layers import Dropout, Positions, joined_linear
 from translate.models.prefixes import behind_prefixes, with_prefix, without_prefix
+from translate.models.rotary import Rotary, Rotation
 from translate.models.seq2seq import AttentionMaps, EmbeddingNoise, Output, Seq2Seq, Vocabularies
 from translate.models.transformer_config import Activation, NormOrder, TransformerConfig
 from translate.tokenizer import BOS
@@ -70,11 +71,11 @@ class EncoderLayer(nn.Module):
         # pre-norm: the sum itself is never normalised, so that its gradient reaches every layer
         y = self.attention_norm(x) if self.pre_norm else x
         y, weights = self.self_attention(y, mask, rotation, return_weights=return_weights)
-        x = x + self.dropout(y)
+        x = self.dropout.add(x, y)
         if self.pre_norm:
-            return x + self.dropout(self.feed_forward(self.ffn_norm(x))), weights
+            return self.dropout.add(x, self.feed_forward(self.ffn_norm(x))), weights
         x = self.attention_norm(x)
-        return self.ffn_norm(x + self.dropout(self.feed_forward(x))), weights
+        return self.ffn_norm(self.dropout.add(x, self.feed_forward(x))), weights
 
 
 class DecoderLayer(nn.Module):
@@ -108,16 +109,16 @@ class DecoderLayer(nn.Module):
         """
         y = self.attention_norm(x) if self.pre_norm else x
         y, self_weights = self.self_attention(y, self_mask, rotation, cache=cache, return_weights=return_weights)
-        x = x + self.dropout(y)
+        x = self.dropout.add(x, y)
         if not self.pre_norm:
             x = self.attention_norm(x)
         y = self.cross_norm(x) if self.pre_norm else x
         y, cross_weights = self.cross_attention(y, memory, cross_mask, return_weights=return_weights)
-        x = x + self.dropout(y)
+        x = self.dropout.add(x, y)
         if self.pre_norm:
-            return x + self.dropout(self.feed_forward(self.ffn_norm(x))), self_weights, cross_weights
+            return self.dropout.add(x, self.feed_forward(self.ffn_norm(x))), self_weights, cross_weights
         x = self.cross_norm(x)
-        return self.ffn_norm(x + self.dropout(self.feed_forward(x))), self_weights, cross_weights
+        return self.ffn_norm(self.dropout.add(x, self.feed_forward(x))), self_weights, cross_weights
 
 
 class Layers(nn.Module):
@@ -273,8 +274,9 @@ class Transformer(Seq2Seq):
 
     def _project(self, encoded: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Keys and values of the source for every decoder layer."""
-        layers = cast(Iterable[DecoderLayer], self.decoder.layers)
-        return [layer.cross_attention.project_memory(encoded) for layer in layers]
+        attentions = [layer.cross_attention for layer in cast(Iterable[DecoderLayer], self.decoder.layers)]
+        projected = joined_linear([attention.key_value for attention in attentions], encoded)
+        return [attention.split_memory(x) for attention, x in zip(attentions, projected, strict=True)]
 
     def _rotation(self, positions: Tensor) -> Rotation | None:
         return None if self.rotary is None else self.rotary(positions)

@@ -1,36 +1,24 @@
-"""The baseline of drift: features of held-out lines, translated by the model that the service runs."""
+"""A baseline of drift, and its file: features of held-out lines of each direction, beside a model's weights."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from translate.data.corpora import ParallelText
-from translate.decoding.config import DecodingConfig
-from translate.decoding.translation import Translation
-from translate.disk_space import write_error
-from translate.engines import load_translator
 from translate.errors import UserError, excerpt
-from translate.evaluation.evaluate import describe_decoding
-from translate.evaluation.report import HYPOTHESES
-from translate.exporting.lines_to_compare import given_lines, lines_of_run
-from translate.files import read_json, write_text
-from translate.model_directory import MONITORING, content_hash, find_model_or_export, read_origin
-from translate.monitoring.features import FeatureExtractor, LineFeatures
-from translate.monitoring.log import choose_lines, direction_of, read_log
-from translate.monitoring.measures import CONFIDENCE, LOW_CONFIDENCE, PARTS
+from translate.files import read_json
+from translate.model_directory import MONITORING, content_hash, find_model_or_export
+from translate.monitoring.features import LineFeatures
+from translate.monitoring.log import choose_lines, read_log
 from translate.opening import head_of
-from translate.tags import tagging_of
-from translate.text import read_lines
-from translate.training.saved_states import CONFIG
+from translate.output import write_output
 
 _FORMAT = 1
-_BEGINNING = '{"format"'  # of the files that save writes
-_HYPOTHESES_OF_RUN = Path("evaluation") / HYPOTHESES
+_BEGINNING = '{"format"'  # of the files that save_baseline writes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,52 +39,13 @@ class Baseline:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def make_baseline(model: str, config: DecodingConfig, *, source: str, most: int) -> Baseline:
-    """Translate held-out lines with a model, spread evenly over the text, and return their features.
-
-    source  file of lines; "": the test set of the model's run, or its validation set
-    most    number of lines that are translated, at most
-
-    Raises UserError where the text is not known.
-    """
-    text = given_lines(source, "") if source else lines_of_run(Path(model))
-    if text is None:
-        raise UserError(
-            f"model={model}: the test set of its run is not known here: set source= to a file of held-out text"
-        )
-    chosen = _spread(text.source, most)
-    translator = load_translator(model, config)
-    tagged = [translator.tagging.put_in_front(line) for line in chosen]
-    features = FeatureExtractor.of_translator(translator)(tagged, translator.translate(tagged))
-    return Baseline(
-        lines=_with_text(features, text.name),
-        text=text.name,
-        direction=_direction(text, translator.manifest),
-        model=content_hash(model),
-        decoding=describe_decoding(translator, engine=config.engine, tag=translator.tagging.tag),
-    )
-
-
-def _spread(lines: Sequence[str], most: int) -> list[str]:
-    count = min(len(lines), most)
-    return [lines[index * len(lines) // count] for index in range(count)]
-
-
-def _with_text(features: Sequence[LineFeatures], name: str) -> list[LineFeatures]:
-    """Features of the lines that are not blank. Raises UserError if there are none."""
-    found = [line for line in features if line.segments]
-    if not found:
-        raise UserError(f"{name}: all its lines are blank; name held-out text: source=FILE")
-    return found
-
-
-def _direction(text: ParallelText, manifest: Mapping[str, Any]) -> str:
-    names = ("source_language", "target_language")
-    return direction_of(*(code or manifest.get(name, "") for code, name in zip(text.languages, names, strict=True)))
+def baseline_path(model: str) -> Path:
+    """The file beside a model's weights."""
+    return find_model_or_export(Path(model)) / MONITORING
 
 
 def check_target(path: Path) -> None:
-    """Raise UserError where save could not write, or would replace a file of another kind."""
+    """Raise UserError where save_baseline could not write, or would replace a file of another kind."""
     if not os.access(path.parent, os.W_OK):
         raise UserError(
             f"{path.parent} cannot be written to: name another file, baseline=FILE, here and in comparisons"
@@ -105,7 +54,7 @@ def check_target(path: Path) -> None:
         _read(path)
 
 
-def save(baseline: Baseline, path: Path) -> None:
+def save_baseline(baseline: Baseline, path: Path) -> None:
     """Write a baseline beside those of other directions of the same model. Raises UserError where that fails."""
     directions: dict[str, Any] = {}
     if path.is_file():
@@ -117,15 +66,15 @@ def save(baseline: Baseline, path: Path) -> None:
         "decoding": baseline.decoding,
         "features": {name: [line[name] for line in lines] for name in LineFeatures().to_json()},
     }
-    content = {"format": _FORMAT, "model": baseline.model, "directions": directions}
-    try:
-        write_text(path, json.dumps(content, ensure_ascii=False))
-    except OSError as error:
-        raise write_error(path, error, option="baseline") from None
+    _write(path, {"format": _FORMAT, "model": baseline.model, "directions": directions})
 
 
-def load(path: Path, *, direction: str) -> Baseline:
-    """Read what save wrote; direction: "" for the only one. Raises UserError for a damaged file."""
+def _write(path: Path, content: dict[str, Any]) -> None:
+    write_output(path, json.dumps(content, ensure_ascii=False), option="baseline")
+
+
+def load_baseline(path: Path, *, direction: str) -> Baseline:
+    """Read what save_baseline wrote; direction: "" for the only one. Raises UserError for a damaged file."""
     content = _read(path)
     directions = content["directions"]
     if direction not in directions and (direction or len(directions) != 1):
@@ -147,13 +96,13 @@ def load(path: Path, *, direction: str) -> Baseline:
     return Baseline(lines=lines, text=text, direction=name, model=content["model"], decoding=decoding)
 
 
-def read_baseline(path: str, *, direction: str, last: int) -> Baseline:
-    """Read a file that save wrote, or the newest `last` lines of a service's log.
+def baseline_of_file(path: str, *, direction: str, last: int) -> Baseline:
+    """Read a file that save_baseline wrote, or the newest `last` lines of a service's log.
 
     direction  "": the only one. Raises UserError where the file has it not.
     """
     if head_of(path, len(_BEGINNING)) == _BEGINNING.encode():
-        return load(Path(path), direction=direction)
+        return load_baseline(Path(path), direction=direction)
     log = read_log([path], last=last)
     directions = sorted({system.direction for system in log.systems})
     if not direction and len(directions) != 1:
@@ -171,57 +120,7 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def baseline_path(model: str) -> Path:
-    """The file beside a model's weights."""
-    return find_model_or_export(Path(model)) / MONITORING
-
-
-def baseline_of_model(model: str, *, direction: str) -> Baseline:
-    """The baseline of a model: its own, or from the translations that its run has kept, which lack confidence.
-
-    Raises UserError where there is neither.
-    """
-    path = baseline_path(model)
-    if path.is_file():
-        return load(path, direction=direction)
-    run = next((folder for folder in (Path(model), Path(model).parent) if (folder / CONFIG).is_file()), None)
-    if run is None or (text := lines_of_run(run)) is None or not (run / _HYPOTHESES_OF_RUN).is_file():
-        raise UserError(
-            f"model={model} has no {MONITORING} to compare with; make it: python -m translate.monitor model={model} "
-            "make_baseline=true source=FILE, where FILE has held-out text; or set baseline= to an earlier log"
-        )
-    return _of_run(model, run, text)
-
-
-def _of_run(model: str, run: Path, text: ParallelText) -> Baseline:
-    """Features of the test set of a run and of its translations there, without scores."""
-    hypotheses = list(read_lines(run / _HYPOTHESES_OF_RUN))
-    if len(hypotheses) != len(text.source):
-        raise UserError(
-            f"{run / _HYPOTHESES_OF_RUN} has {len(hypotheses):,} lines, but {text.name} has {len(text.source):,}; "
-            f"make a baseline: python -m translate.monitor model={model} make_baseline=true"
-        )
-    tokenizer, manifest = read_origin(find_model_or_export(Path(model)))
-    extractor = FeatureExtractor(tokenizer, tagging=tagging_of(manifest, tokenizer))
-    pairs = zip(tokenizer.encode_source(text.source), tokenizer.encode_target(hypotheses), strict=True)
-    translations = [
-        Translation(
-            text=hypothesis,
-            score=float("nan"),
-            n_best=[],
-            source_tokens=len(source),
-            target_tokens=len(target),
-            segments=int(bool(source)),
-            parts=((tuple(source), tuple(target)),) if source else (),
-        )
-        for hypothesis, (source, target) in zip(hypotheses, pairs, strict=True)
-    ]
-    return Baseline(
-        lines=_with_text(extractor(text.source, translations), text.name),
-        text=text.name,
-        direction=_direction(text, manifest),
-        model=content_hash(model),
-        left_out=dict.fromkeys(
-            (CONFIDENCE, LOW_CONFIDENCE, PARTS), "its run has not kept it: make_baseline=true makes a baseline with it"
-        ),
-    )
+def copy_baselines(model: Path, export: Path) -> None:
+    """Give an export the baselines of its model directory, if there are any, as those of its own version."""
+    if (model / MONITORING).is_file():
+        _write(export / MONITORING, {**_read(model / MONITORING), "model": content_hash(str(export))})

@@ -14,8 +14,6 @@ from translate.monitoring.log import LoggedLine
 from translate.monitoring.measures import MEASURES, Difference, Measure
 
 LEAST_LINES = 50  # of a window
-
-
 Values = dict[str, list[Any]]  # of lines, by the name of the measure
 
 

@@ -27,14 +27,15 @@ class Reading:
     notes: list[str] = field(default_factory=list)
 
 
-def find_files(words: Sequence[str], *, option: str) -> list[str]:
-    """Files that words name, patterns among them, each once. Raises UserError for a word that names none."""
+def find_files(patterns: Sequence[str], *, option: str) -> list[str]:
+    """Files given by paths or patterns, each once. Raises UserError for one that matches no file."""
     found: dict[Path, str] = {}
-    for word in words:
-        matching = sorted(glob.glob(word)) if glob.has_magic(word) and not Path(word).exists() else [word]
+    for pattern in patterns:
+        is_path = Path(pattern).exists() or not glob.has_magic(pattern)
+        matching = [pattern] if is_path else sorted(glob.glob(pattern))
         files = [name for name in matching if Path(name).is_file()]
         if not files:
-            raise UserError(f"{option}={excerpt(word)}: no such file (from {Path.cwd()})")
+            raise UserError(f"{option}={excerpt(pattern)}: no such file (from {Path.cwd()})")
         for name in files:
             found.setdefault(Path(name).resolve(), name)
     return list(found.values())

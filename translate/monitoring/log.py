@@ -18,10 +18,10 @@ from translate.folders import listing
 from translate.monitoring.features import LineFeatures
 from translate.monitoring.json_lines import Reading, by_time, find_files, parse_time, read_objects
 
-_NAMES = ("request", "model", "version", "source", "target", "key")
+_NAMES = ("model", "version", "source", "target", "key")
 _MOST_NAME = 200  # characters of a name or code
 _MOST_SYSTEMS = 100
-_MOST_SECONDS, _MOST_STATUS = 1e9, 999
+_MOST_STATUS = 999
 _LEAST_HASH = 8  # digits by which a version is recognised
 
 
@@ -48,15 +48,13 @@ def direction_of(source: str, target: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class LogEntry:
-    """A request; its lines have no features where it failed."""
+    """The fields of a request that are compared; its lines have no features where it failed."""
 
-    time: str
-    request: str = ""
+    time: datetime
     model: str = ""
     version: str = ""
     source: str = ""
     target: str = ""
-    seconds: float = 0.0
     status: int = 0
     key: str = ""
     lines: Sequence[LineFeatures] = ()
@@ -69,20 +67,15 @@ class LogEntry:
         names = {name: value.get(name) or "" for name in _NAMES}
         if not all(isinstance(name, str) and len(name) <= _MOST_NAME for name in names.values()):
             raise ValueError("a name is no short text")
-        if parse_time(value.get("time")) is None:
+        if (time := parse_time(value.get("time"))) is None:
             raise ValueError("no time")
+        status = value.get("status")
         return cls(
             **names,
-            time=value["time"],
-            seconds=_number(value.get("seconds"), _MOST_SECONDS),
-            status=int(_number(value.get("status"), _MOST_STATUS)),
+            time=time,
+            status=status if type(status) is int and 0 <= status <= _MOST_STATUS else 0,
             lines=[LineFeatures.from_json(line) for line in value["lines"]],
         )
-
-
-def _number(value: Any, most: float) -> float:
-    """A number from 0 to `most`; 0 for anything else."""
-    return float(value) if type(value) in (int, float) and 0 <= value <= most else 0.0
 
 
 class LoggedLine(NamedTuple):
@@ -99,14 +92,12 @@ class ServiceLog:
 
     reading   counts lines of the log that are no entries
     statuses  of requests
-    blank     lines without text, which are left out
     ignored   lines of further systems than 100
     """
 
     files: list[str]
     reading: Reading = field(default_factory=Reading)
     entries: int = 0
-    blank: int = 0
     ignored: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     systems: dict[System, deque[LoggedLine]] = field(default_factory=dict)
@@ -115,30 +106,27 @@ class ServiceLog:
         """Count an entry, and keep the newest `last` lines of its system."""
         self.entries += 1
         self.statuses[entry.status] += 1
-        lines = [line for line in entry.lines if line.segments]
-        self.blank += len(entry.lines) - len(lines)
+        lines = [line for line in entry.lines if line.segments]  # others are blank
         system = System(entry.model, entry.version, entry.source, entry.target)
         if system not in self.systems and len(self.systems) == _MOST_SYSTEMS:
             self.ignored += len(lines)
             return
         if not lines:
             return
-        time = parse_time(entry.time)
-        assert time is not None, "of an entry that was read"
         kept = self.systems.setdefault(system, deque(maxlen=last))
-        kept.extend(LoggedLine(line, time, entry.key) for line in lines)
+        kept.extend(LoggedLine(line, entry.time, entry.key) for line in lines)
 
 
-def read_log(words: Sequence[str], *, last: int, key: str = "") -> ServiceLog:
-    """Read the files that words name, also by patterns, in the order of the times in them.
+def read_log(patterns: Sequence[str], *, last: int, key: str = "") -> ServiceLog:
+    """Read files, given by paths or patterns, in the order of the times in them.
 
     last  number of lines of each system to keep, the newest
     key   name of the API key whose requests count; "": all
 
-    Files may be compressed, and end in the middle of an entry. Raises UserError for a word that names no file, and
-    where none of the files has an entry.
+    Files may be compressed, and end in the middle of an entry. Raises UserError for a pattern that matches no file,
+    and where none of the files has an entry.
     """
-    log = ServiceLog(by_time(find_files(words, option="log")))
+    log = ServiceLog(by_time(find_files(patterns, option="log")))
     for value in (value for path in log.files for value in read_objects(path, log.reading)):
         try:
             entry = LogEntry.from_json(value)

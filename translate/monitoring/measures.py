@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.monitoring.features import MEASURED_FLAGS, LineFeatures
-from translate.monitoring.statistics import fisher_p_value, ks_distance, ks_p_value, precedence_p_value
+from translate.monitoring.two_sample_tests import fisher_p_value, ks_distance, ks_p_value, precedence_p_value
 
 # the least differences that count as drift: with many lines, a test finds differences without consequence
 LEAST_DISTANCE, LEAST_SHARE = 0.1, 0.03

@@ -14,6 +14,7 @@ from translate.errors import import_extra
 from translate.monitoring.baseline import Baseline
 from translate.monitoring.drift import Window
 from translate.monitoring.log import ServiceLog
+from translate.monitoring.measures import MEASURES
 
 _SHOWN_WINDOWS = 12
 _SMALLEST_P = 0.0001  # that is printed as a number
@@ -134,15 +135,13 @@ def _history(report: DriftReport, width: int | None) -> str:
 
 def not_compared(report: DriftReport) -> list[tuple[str, str]]:
     """Titles of measures that the newest window lacks, with reasons."""
-    from translate.monitoring.measures import MEASURES
-
     compared = {finding.measure.name for finding in report.newest.findings}
     unknown = "no line of the log has it"
     left_out = report.baseline.left_out
     return [(each.title, left_out.get(each.name, unknown)) for each in MEASURES if each.name not in compared]
 
 
-def document(report: DriftReport) -> dict[str, Any]:
+def report_json(report: DriftReport) -> dict[str, Any]:
     """All results in JSON's own types."""
     return {
         "direction": report.baseline.direction,

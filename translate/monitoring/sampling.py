@@ -16,16 +16,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from translate.disk_space import write_error
 from translate.errors import UserError
-from translate.files import write_text
 from translate.monitoring.features import LineFeatures
 from translate.monitoring.json_lines import Reading, by_time, find_files, read_objects
 from translate.monitoring.log import direction_of
+from translate.output import write_output
 
 COLUMNS = ("id", "direction", "source", "translation", "adequacy 1-5", "fluency 1-5", "error", "comment")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheet programs run as a formula (OWASP, CSV injection)
-_LINE_ENDS = str.maketrans(dict.fromkeys("\t\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029", " "))
+# what spreadsheet programs run as a formula, also behind spaces and in full width (OWASP, CSV injection)
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+_NO_TEXT = str.maketrans(dict.fromkeys([*map(chr, range(32)), "\x7f", "\x85", "\u2028", "\u2029"], " "))
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,15 @@ class SampledLine:
     features: LineFeatures
 
 
-def read_samples(words: Sequence[str], *, last: int) -> list[SampledLine]:
-    """The newest lines of the files that words name. Raises UserError where there are none."""
+def read_samples(patterns: Sequence[str], *, last: int) -> list[SampledLine]:
+    """The newest lines of files, given by paths or patterns. Raises UserError where there are none."""
     kept: deque[SampledLine] = deque(maxlen=last)
-    for path in by_time(find_files(words, option="samples")):
+    for path in by_time(find_files(patterns, option="samples")):
         for value in read_objects(path, Reading()):
             kept.extend(_lines_of(value))
     if not kept:
         raise UserError(
-            f"samples={', '.join(words)}: no translation there; name the file of samples of translate.serve"
+            f"samples={', '.join(patterns)}: no translation there; name the file of samples of translate.serve"
         )
     return list(kept)
 
@@ -97,13 +97,10 @@ def write_sheet(path: Path, lines: Sequence[SampledLine]) -> None:
         rows.writerow([*cells, *[""] * (len(COLUMNS) - 4)])
     # without the mark, Excel reads CSV in the encoding of its system
     text = f"\ufeff{sheet.getvalue()}" if is_csv else sheet.getvalue()
-    try:
-        write_text(path, text)
-    except OSError as error:
-        raise write_error(path, error, option="sheet") from None
+    write_output(path, text, option="sheet")
 
 
 def _cell(text: str) -> str:
-    """Text on one line, with a quote in front of what a spreadsheet program would run."""
-    text = text.translate(_LINE_ENDS)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """Text on one line without control characters, with a quote in front of what a spreadsheet program would run."""
+    text = text.translate(_NO_TEXT)
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text

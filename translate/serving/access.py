@@ -1,27 +1,23 @@
-"""Who may use the service, and how often: API keys and rates."""
+"""Access of clients: a valid key, and rates."""
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import hmac
 import logging
 import math
-import os
-import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
 
-from translate.errors import UserError, excerpt
-from translate.parsing import read_yaml
+from translate.errors import UserError
+from translate.serving.api_keys import ApiKey, digest_of, read_keys
 from translate.serving.config import LimitConfig
+from translate.serving.file_state import file_state
 
 _MOST_CLIENTS = 10_000  # whose rates are kept
-_SHA256 = 64  # hexadecimal digits
-_KEY_BYTES = 24
 logger = logging.getLogger(__name__)
 
 
@@ -30,39 +26,11 @@ class AccessError(Exception):
 
 
 class RateError(Exception):
-    """A client has sent more than its rate allows; retry_after: seconds until it may go on."""
+    """A client has sent more than its rate allows; retry_after: seconds until it may try again."""
 
     def __init__(self, retry_after: int) -> None:
         super().__init__(f"too many requests or characters a minute: try again in {retry_after} s")
         self.retry_after = retry_after
-
-
-@dataclass(frozen=True, kw_only=True)
-class ApiKey:
-    """A key, of which only the hash is stored; rates as in LimitConfig."""
-
-    name: str
-    sha256: str
-    requests_per_minute: int
-    characters_per_minute: int
-
-    @classmethod
-    def of_plain(cls, entry: Any, limits: LimitConfig, where: str) -> Self:
-        """A key from an entry of a file. Raises UserError for a damaged one."""
-        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"]:
-            raise UserError(f"{where}: each key needs name: and sha256:")
-        digest = str(entry.get("sha256", "")).lower()
-        if len(digest) != _SHA256 or set(digest) - set("0123456789abcdef"):
-            raise UserError(f"{where}: sha256 of {excerpt(entry['name'])} must have {_SHA256} hexadecimal digits")
-        rates = {}
-        for name in ("requests_per_minute", "characters_per_minute"):
-            value = entry.get(name, getattr(limits, name))
-            if type(value) is not int or value < 0:
-                raise UserError(f"{where}: {name} of {excerpt(entry['name'])} must be a number, 0 for no limit")
-            rates[name] = value
-        if others := entry.keys() - {"name", "sha256", *rates}:
-            raise UserError(f"{where}: {excerpt(entry['name'])}: unknown entry {excerpt(min(map(str, others)))}")
-        return cls(name=entry["name"], sha256=digest, **rates)
 
 
 @dataclass(frozen=True)
@@ -75,33 +43,6 @@ class Client:
     @property
     def identity(self) -> tuple[str, str]:
         return ("key", self.owner.name) if self.owner else ("address", self.address)
-
-
-def read_keys(path: str, limits: LimitConfig) -> list[ApiKey]:
-    """The keys of a YAML file: a list of name, sha256, and the rates that differ from the service's."""
-    entries = read_yaml(path)
-    if not isinstance(entries, list):
-        raise UserError(f"{path}: a list of keys is expected: - name: … and sha256: …")
-    keys = [ApiKey.of_plain(entry, limits, path) for entry in entries]
-    if len({key.name for key in keys}) < len(keys):
-        raise UserError(f"{path}: two keys have one name")
-    return keys
-
-
-def new_key(name: str, path: str) -> str:
-    """Make a key and append its hash to a file, which only its owner may read; returns the key, stored nowhere."""
-    key = secrets.token_urlsafe(_KEY_BYTES)
-    file = Path(path)
-    known = read_keys(path, LimitConfig()) if file.exists() and file.stat().st_size else []
-    if name in [each.name for each in known]:
-        raise UserError(f"{path} has a key of the name {excerpt(name)} already")
-    if not name or not name.replace("-", "").replace("_", "").isalnum():
-        raise UserError(f"the name of a key ({excerpt(name)}) has letters, digits, - and _")
-    start = "\n" if known and not file.read_bytes().endswith(b"\n") else ""
-    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    with open(descriptor, "a", encoding="utf-8") as stream:
-        stream.write(f"{start}- name: {name}\n  sha256: {_digest(key)}\n")
-    return key
 
 
 class _Bucket:
@@ -132,20 +73,19 @@ class Access:
 
     def __init__(self, keys: list[ApiKey], limits: LimitConfig, *, require_key: bool = False, file: str = "") -> None:
         self._keys = keys
-        self._file = file
-        self._signature = _signature(file)
+        self._file = Path(file) if file else None
+        self._file_state = file_state(self._file) if self._file else None
         self._require_key = require_key
         self._limits = limits
         self._buckets: OrderedDict[tuple[str, str], list[tuple[str, _Bucket]]] = OrderedDict()
 
-    def check_file(self) -> None:
+    async def check_file(self) -> None:
         """Read the file of keys again if it has changed; one that is damaged is reported, and the former keys stay."""
-        signature = _signature(self._file)
-        if signature == self._signature:
+        if self._file is None or (state := file_state(self._file)) == self._file_state:
             return
-        self._signature = signature
+        self._file_state = state
         try:
-            self._keys = read_keys(self._file, self._limits)
+            self._keys = await asyncio.to_thread(read_keys, str(self._file), self._limits)
         except (UserError, OSError) as error:
             logger.error("the former keys stay: %s", error)
             return
@@ -166,7 +106,7 @@ class Access:
             if self._require_key:
                 raise AccessError("an API key is required: api_key=…, or the header Authorization: Bearer …")
             return None
-        digest = _digest(key)
+        digest = digest_of(key)
         found = None
         for each in self._keys:  # all, so that the time tells nothing
             if hmac.compare_digest(each.sha256, digest):
@@ -202,15 +142,3 @@ class Access:
 def _buckets(rates: ApiKey | LimitConfig) -> list[tuple[str, _Bucket]]:
     given = {"requests": rates.requests_per_minute, "characters": rates.characters_per_minute}
     return [(what, _Bucket(per_minute)) for what, per_minute in given.items() if per_minute]
-
-
-def _signature(path: str) -> tuple[int, ...]:
-    """Identity, size and time of change of a file; () if there is none."""
-    if not path or not os.path.exists(path):
-        return ()
-    stat = os.stat(path)
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
-
-
-def _digest(key: str) -> str:
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

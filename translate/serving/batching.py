@@ -7,6 +7,7 @@ import math
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from translate.serving.options import TranslationOptions
@@ -41,10 +42,12 @@ class Job:
     crashes: int = 0
     result: asyncio.Future[list[Record]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
-    @property
+    @cached_property
     def size(self) -> int:
-        """Number of lines; a long one counts as several, since it takes as long."""
-        return sum(1 + len(line) // _USUAL_LENGTH for line in self.lines)
+        """Number of usual lines that take as long: a long line counts as several, and so does one with terms."""
+        terms = [source.lower() for source, _ in self.options.terms]
+        lowered = [line.lower() for line in self.lines]
+        return sum(1 + len(line) // _USUAL_LENGTH + sum(term in line for term in terms) for line in lowered)
 
     @property
     def is_wanted(self) -> bool:
@@ -66,6 +69,18 @@ class BatchQueue:
         self._jobs: OrderedDict[Hashable, deque[Job]] = OrderedDict()
         self._changed = asyncio.Condition()
         self._rate = 0.0  # lines a second
+        self._num_running = 0  # batches that were taken and are not done
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def is_idle(self) -> bool:
+        """True if no job waits or is being translated."""
+        return self._idle.is_set()
+
+    async def join(self) -> None:
+        """Wait until the queue is idle."""
+        await self._idle.wait()
 
     @property
     def waiting(self) -> int:
@@ -77,6 +92,7 @@ class BatchQueue:
         waiting = self.waiting
         if waiting and waiting + sum(len(job.lines) for job in jobs) > self._limit:
             raise OverloadedError(self._retry_after(waiting))
+        self._idle.clear()
         async with self._changed:
             for job in jobs:
                 self._jobs.setdefault(job.request, deque()).append(job)
@@ -91,14 +107,24 @@ class BatchQueue:
             self._changed.notify_all()
 
     async def take(self) -> list[Job]:
-        """The next batch, as soon as there is a job: of equal options, one job of each request in turn."""
+        """The next batch, as soon as there is a job: of equal options, one job of each request in turn.
+
+        Call task_done once it is translated.
+        """
         async with self._changed:
             while not (batch := self._take()):
+                self._update_idle()  # all jobs may have been cancelled
                 await self._changed.wait()
+            self._num_running += 1
             return batch
 
-    def finished(self, lines: int, seconds: float) -> None:
-        """Note how long a batch took."""
+    def task_done(self) -> None:
+        """Note that a batch is done or was put back."""
+        self._num_running -= 1
+        self._update_idle()
+
+    def update_rate(self, lines: int, seconds: float) -> None:
+        """Note how long the lines of a batch took."""
         rate = lines / max(seconds, 1e-3)
         self._rate = rate if not self._rate else (1 - _SMOOTHING) * self._rate + _SMOOTHING * rate
 
@@ -109,6 +135,11 @@ class BatchQueue:
                 if job.is_wanted:
                     job.result.set_exception(error)
         self._jobs.clear()
+        self._update_idle()
+
+    def _update_idle(self) -> None:
+        if not self._num_running and not self.waiting:
+            self._idle.set()
 
     def _take(self) -> list[Job]:
         batch: list[Job] = []

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from translate.errors import UserError, excerpt
 from translate.parsing import parse_json, valid_text
+from translate.serving.service import Service
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _MOST_FIELDS = 100
@@ -20,10 +21,16 @@ Result = TypeVar("Result")
 
 
 async def read_fields(request: Request, kind: type[Fields], *, max_bytes: int) -> Fields:
-    """The fields of a body, which may be JSON or a form, with those of the address. Raises UserError."""
+    """The fields of a body, which may be JSON or a form, with those of the address.
+
+    Raises AccessError before the body is read if the headers have a wrong key, or lack one that the body cannot have;
+    UserError for fields that are not of the kind.
+    """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if _KEY in request.query_params:  # proxies write addresses into their logs
         raise UserError(f"{_KEY} does not belong in the address: send it in the body, or in a header")
+    service: Service = request.app.state.service
+    service.check_key(request, may_be_in_body=_KEY in kind.model_fields)
     fields: dict[str, Any] = dict(request.query_params)
     if content_type in _FORMS:
         form = await request.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=max_bytes)

@@ -1,10 +1,20 @@
-"""Limits of the service."""
+"""Limits of the service, and its choice of engines."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from enum import StrEnum
 
 from translate.errors import require_at_least
+
+
+class ServingEngine(StrEnum):
+    """auto: CTranslate2 where it is installed and translates as the native engine does."""
+
+    auto = "auto"
+    native = "native"
+    ctranslate2 = "ctranslate2"
+    onnx = "onnx"
 
 
 @dataclass(kw_only=True)
@@ -25,6 +35,7 @@ class LimitConfig:
     file_seconds      time in which a document is translated
     queue       lines that may wait for a model; more are answered by status 429
     connections open at a time
+    connections_per_address   of them; those of proxies= do not count
     requests_per_minute, characters_per_minute   of each client: of a key, else of an address
     """
 
@@ -42,6 +53,7 @@ class LimitConfig:
     file_seconds: int = 600
     queue: int = 1000
     connections: int = 1000
+    connections_per_address: int = 500
     requests_per_minute: int = 0
     characters_per_minute: int = 0
 

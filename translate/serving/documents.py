@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import secrets
-import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from io import BytesIO
 from pathlib import PurePath
 from typing import Any
@@ -29,10 +26,15 @@ from translate.serving.config import LimitConfig
 _WORKER = "translate.serving.document_worker"
 _DECOMPRESSED = 10  # times limits.file
 _RETRY_AFTER = 10  # seconds, if as many documents as allowed are being translated
-_KEPT_SECONDS = 600
-_KEPT_BYTES = 1 << 28
 
 TranslateTexts = Callable[[Sequence[str]], Awaitable[list[str]]]
+
+
+class StoppingError(Exception):
+    """The service is about to end and takes no more documents."""
+
+    def __init__(self) -> None:
+        super().__init__("the service is about to stop: send the document again in a minute")
 
 
 def format_of(name: str) -> DocumentFormat:
@@ -62,43 +64,46 @@ async def translate_html(text: str, options: DocumentOptions, translate: Transla
 
 
 class Documents:
-    """Translation of files, of which so many are read at a time as limits.files allows."""
+    """Translation of files, of which so many are read at a time as limits.files allows.
+
+    num_running  files that are being translated
+    is_stopping  further ones are refused
+    """
 
     def __init__(self, limits: LimitConfig) -> None:
         self._limits = limits
-        self._running = 0
+        self.num_running = 0
+        self.is_stopping = False
 
     async def translate(
         self, content: bytes, file_format: DocumentFormat, options: DocumentOptions, translate: TranslateTexts
     ) -> bytes:
         """A file with its texts translated.
 
-        Raises OverloadedError; UserError for a damaged file, and for one that is larger than allowed once it is read.
+        Raises OverloadedError and StoppingError; UserError for a damaged file, and for one that is larger than allowed
+        once it is read.
         """
-        if self._running >= self._limits.files:
+        if self.is_stopping:
+            raise StoppingError
+        if self.num_running >= self._limits.files:
             raise OverloadedError(_RETRY_AFTER, what="documents")
-        self._running += 1
+        message: dict[str, Any] = {
+            "content": base64.b64encode(content).decode(),
+            "format": file_format.value,
+            "options": asdict(replace(options, max_bytes=_DECOMPRESSED * self._limits.file)),
+            "characters": self._limits.file_characters,
+            "memory": self._limits.file_memory,
+            "seconds": self._limits.seconds,
+        }
+        self.num_running += 1
         try:
-            return await _translate(content, file_format, options, translate, self._limits)
+            return await _ask_worker(message, translate)
         finally:
-            self._running -= 1
+            self.num_running -= 1
 
 
-async def _translate(
-    content: bytes,
-    file_format: DocumentFormat,
-    options: DocumentOptions,
-    translate: TranslateTexts,
-    limits: LimitConfig,
-) -> bytes:
-    message: dict[str, Any] = {
-        "content": base64.b64encode(content).decode(),
-        "format": file_format.value,
-        "options": asdict(replace(options, max_bytes=_DECOMPRESSED * limits.file)),
-        "characters": limits.file_characters,
-        "memory": limits.file_memory,
-        "seconds": limits.seconds,
-    }
+async def _ask_worker(message: dict[str, Any], translate: TranslateTexts) -> bytes:
+    """The document that a new process writes for a message, with the texts that it asks for (document_worker.py)."""
     process = await ChildProcess.start(_WORKER)
     try:
         while "document" not in (reply := await process.ask(message)):
@@ -110,40 +115,3 @@ async def _translate(
         raise UserError("the document cannot be read within the memory and time of the service: divide it") from None
     finally:
         await process.kill()
-
-
-@dataclass(frozen=True)
-class Download:
-    """A translated document that waits for its client; the time when it is dropped."""
-
-    name: str
-    content: bytes
-    until: float
-
-
-class Downloads:
-    """Translated documents in memory, each under an unguessable name, for ten minutes."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, Download] = OrderedDict()
-
-    def add(self, name: str, content: bytes) -> str:
-        """Keep a document; returns the name by which it is fetched."""
-        token = secrets.token_urlsafe(24)
-        self._kept[token] = Download(name, content, time.monotonic() + _KEPT_SECONDS)
-        self._drop()
-        return token
-
-    def get(self, token: str) -> Download | None:
-        """The document of this name; None if it is unknown or was dropped."""
-        self._drop()
-        return self._kept.get(token)
-
-    def _drop(self) -> None:
-        size = sum(len(each.content) for each in self._kept.values())
-        while self._kept:
-            oldest = next(iter(self._kept.values()))
-            if oldest.until > time.monotonic() and (size <= _KEPT_BYTES or len(self._kept) == 1):
-                return
-            size -= len(oldest.content)
-            self._kept.popitem(last=False)

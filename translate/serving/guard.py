@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -64,7 +63,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         route = scope["path"] if scope["path"] in self._routes else _OTHER
-        record = RequestRecord(request=secrets.token_hex(8), route=route)
+        record = self._log.begin(route)
         scope.setdefault("state", {})["record"] = record
         status = 499  # the client has left before it had an answer
         is_started = False

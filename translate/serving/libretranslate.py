@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import AsyncIterator
 from pathlib import PurePath
 from typing import Any, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
@@ -17,7 +19,7 @@ from translate.errors import UserError
 from translate.serving.bodies import read_fields, while_connected
 from translate.serving.documents import format_of
 from translate.serving.options import TranslationOptions
-from translate.serving.service import Service
+from translate.serving.service import AUTO, Service
 
 router = APIRouter()
 _LONGEST_NAME = 100
@@ -62,9 +64,9 @@ async def translate(request: Request) -> dict[str, Any]:
         raise UserError(f"Invalid request: alternatives: at most {service.limits.n_best - 1}")
     options = TranslationOptions(n_best=fields.alternatives + 1)
     work = service.translate_markup if fields.format == "html" else service.translate
-    done = await while_connected(request, work(request, texts, fields.source, fields.target, options))
+    done = await while_connected(request, work(request.state.record, texts, fields.source, fields.target, options))
     columns: dict[str, list[Any]] = {"translatedText": [each.text for each in done]}
-    if fields.source == "auto":
+    if fields.source == AUTO:
         columns["detectedLanguage"] = [each.detected.to_plain() for each in done if each.detected]
     if fields.alternatives:
         columns["alternatives"] = [each.alternatives for each in done]
@@ -80,7 +82,8 @@ async def translate_file(request: Request) -> dict[str, str]:
     name = PurePath(fields.file.filename or "").name[-_LONGEST_NAME:]
     file_format = format_of(name)
     content = await fields.file.read()
-    work = service.translate_file(request, client, content, file_format, fields.source, fields.target)
+    record = request.state.record
+    work = service.translate_file(record, client, content, file_format, fields.source, fields.target)
     token = service.downloads.add(name, await while_connected(request, work))
     return {"translatedFileUrl": str(request.url_for("download_file", token=token))}
 
@@ -89,12 +92,15 @@ async def translate_file(request: Request) -> dict[str, str]:
 async def download_file(request: Request, token: str) -> StreamingResponse:
     """A translated document."""
     service: Service = request.app.state.service
-    found = service.downloads.get(token)
+    found = service.downloads.fetch(token)
     if found is None:
-        raise UserError("unknown file, or one that has expired")
+        raise UserError("unknown file, or one that has expired: translate the document again")
     stem, ending = PurePath(found.name).stem, PurePath(found.name).suffix
-    name = "".join(c if c.isalnum() and c.isascii() else "_" for c in stem) or "file"
-    headers = {"Content-Disposition": f'attachment; filename="{name}_translated{ending.lower()}"'}
+    plain = "".join(c if c.isalnum() and c.isascii() else "_" for c in stem) or "file"
+    # letters, marks and numbers of all scripts (RFC 6266); no control, bidirectional or path character
+    name = quote("".join(c if unicodedata.category(c)[0] in "LMN" else "_" for c in stem) or "file")
+    end = f"_translated{ending.lower()}"
+    headers = {"Content-Disposition": f"attachment; filename=\"{plain}{end}\"; filename*=UTF-8''{name}{end}"}
     headers["Content-Length"] = str(len(found.content))
     # in slices: a client that reads slowly holds one of them, not a copy of the document
     return StreamingResponse(_slices(found.content), media_type="application/octet-stream", headers=headers)

@@ -8,7 +8,6 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from translate.serving.batching import Record
-from translate.serving.models import Models
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _LINES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -41,8 +40,8 @@ class Metrics:
         )
         self._process_ends = Counter("translate_process_ends", "Processes of models that ended", **of_models)
 
-    def batch_done(self, model: str, jobs: int, records: Sequence[Record], seconds: float) -> None:
-        """Count a batch of a model (served_model.BatchObserver)."""
+    def batch_done(self, model: str, records: Sequence[Record], seconds: float) -> None:
+        """Count a batch of a model."""
         self._batches.labels(model).observe(len(records))
         self._batch_seconds.labels(model).observe(seconds)
         self._source_tokens.labels(model).inc(sum(record["features"]["source_tokens"] for record in records))
@@ -55,10 +54,12 @@ class Metrics:
         """Count a model's process that has ended by itself."""
         self._process_ends.labels(model).inc()
 
-    def text(self, models: Models) -> bytes:
-        """All metrics in Prometheus' text format; models: whose queues and memory are read now."""
-        for model in models:
-            self._queued.labels(model.name).set(model.queue.waiting)
-            self._loaded.labels(model.name).set(model.is_loaded)
-            self._memory.labels(model.name).set(model.memory if model.is_loaded else 0)
+    def set_model(self, model: str, *, queued: int, is_loaded: bool, memory: int) -> None:
+        """Set the state of a model: lines that wait, and bytes of its processes."""
+        self._queued.labels(model).set(queued)
+        self._loaded.labels(model).set(is_loaded)
+        self._memory.labels(model).set(memory if is_loaded else 0)
+
+    def text(self) -> bytes:
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)

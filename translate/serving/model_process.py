@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from translate.errors import UserError
 from translate.serving.child_process import ChildProcess, ProcessEndedError
+from translate.serving.config import ServingEngine
 from translate.serving.options import TranslationOptions
 
 _WORKER = "translate.serving.worker"
@@ -20,13 +21,13 @@ class ModelSettings:
     """Settings of a model's process.
 
     model      a run's folder, a model directory or an export
-    engine     an engine's name, or auto (engine_choice.py)
+    engine     auto: engine_choice.py
     decoding   entries of DecodingConfig: device, precision, threads
     beam_size  of the search; 0: that of the model's run
     """
 
     model: str
-    engine: str
+    engine: ServingEngine
     decoding: dict[str, Any]
     beam_size: int = 0
 
@@ -34,7 +35,7 @@ class ModelSettings:
 class ModelProcess:
     """A running process with a loaded model; one request at a time.
 
-    facts  engine, precision, bytes of memory
+    facts  of worker.WorkerModel.describe: engine, precision, bytes of memory
     """
 
     def __init__(self, process: ChildProcess, facts: dict[str, Any]) -> None:
@@ -44,17 +45,26 @@ class ModelProcess:
     @classmethod
     async def start(cls, settings: ModelSettings) -> Self:
         """Start a process and load the model. Raises UserError with the reason why that is impossible."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                return await cls._start(settings)
-            except (ProcessEndedError, OSError) as error:
-                if attempt == _ATTEMPTS:
-                    raise UserError(f"model={settings.model}: {error}") from None
-                await asyncio.sleep(attempt)
-        raise AssertionError("unreachable")
+        process = await cls._start(settings)
+        if process.facts["has_needless_torch"]:  # hundreds of megabytes; the cache is filled now
+            await process.stop()
+            process = await cls._start(settings)
+        return process
 
     @classmethod
     async def _start(cls, settings: ModelSettings) -> Self:
+        for attempt in range(1, _ATTEMPTS):
+            try:
+                return await cls._try_start(settings)
+            except (ProcessEndedError, OSError):
+                await asyncio.sleep(attempt)
+        try:
+            return await cls._try_start(settings)
+        except (ProcessEndedError, OSError) as error:
+            raise UserError(f"model={settings.model}: {error}") from None
+
+    @classmethod
+    async def _try_start(cls, settings: ModelSettings) -> Self:
         process = await ChildProcess.start(_WORKER)
         try:
             reply = await process.ask(vars(settings))
@@ -66,15 +76,12 @@ class ModelProcess:
             raise UserError(reply["error"])
         return cls(process, reply["ready"])
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
     async def translate(self, lines: Sequence[str], options: TranslationOptions) -> list[dict[str, Any]]:
         """A record for each line (worker.py). Raises UserError for unsuitable options, else ProcessEndedError."""
         reply = await self._process.ask({"lines": list(lines), "options": options.to_plain()})
         if "error" in reply:
             raise UserError(reply["error"])
+        self.facts["memory"] = reply["memory"]  # terms may have had our engine loaded beside another one
         translations: list[dict[str, Any]] = reply["translations"]
         assert len(translations) == len(lines), "every line has its translation"
         return translations

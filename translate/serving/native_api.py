@@ -10,24 +10,25 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
-from translate.data.formats.language_names import same_language
 from translate.errors import UserError
 from translate.serving.bodies import read_fields, while_connected
+from translate.serving.config import LimitConfig
 from translate.serving.options import TranslationOptions
 from translate.serving.request_log import RequestRecord
-from translate.serving.service import Service
+from translate.serving.service import AUTO, Service
+from translate.serving.statuses import describe_error
 
 router = APIRouter(prefix="/v1")
 _TERM = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class Translate(BaseModel):
+class TranslateFields(BaseModel):
     """A request: a text or a list of texts, and options."""
 
     model_config = ConfigDict(extra="forbid")
 
     text: str | list[str]
-    source: str = Field("auto", max_length=50)
+    source: str = Field(AUTO, max_length=50)
     target: str = Field(max_length=50)
     model: str = Field("", max_length=200, description="name of a model; the first of the direction without")
     n_best: int = Field(1, ge=1, description="translations of each line")
@@ -36,9 +37,8 @@ class Translate(BaseModel):
     prefix: str = Field("", max_length=1000, description="beginning of the translation")
     banned: list[_TERM] = Field([], description="texts that the translation must not contain as whole words")
 
-    def options(self, service: Service) -> TranslationOptions:
-        """The options. Raises UserError for those beyond the service's limits."""
-        limits = service.limits
+    def options(self, limits: LimitConfig) -> TranslationOptions:
+        """The options. Raises UserError for those beyond the limits."""
         texts = len(self.terms) + len(self.banned)
         for name, value, most in (("n_best", self.n_best, limits.n_best), ("terms and banned", texts, limits.terms)):
             if value > most:
@@ -56,12 +56,12 @@ class Translate(BaseModel):
 async def translate(request: Request) -> dict[str, Any]:
     """Translate texts; the records of their lines are those of python -m translate.decode format=json."""
     service: Service = request.app.state.service
-    fields = await read_fields(request, Translate, max_bytes=service.limits.body)
+    fields = await read_fields(request, TranslateFields, max_bytes=service.limits.body)
     texts = [fields.text] if isinstance(fields.text, str) else fields.text
     service.admit(request, "", texts)
-    work = service.translate(request, texts, fields.source, fields.target, fields.options(service), fields.model)
-    done = await while_connected(request, work)
     record: RequestRecord = request.state.record
+    work = service.translate(record, texts, fields.source, fields.target, fields.options(service.limits), fields.model)
+    done = await while_connected(request, work)
     return {
         "model": {"name": record.model, "version": record.version},
         "translations": [
@@ -76,16 +76,14 @@ async def translate(request: Request) -> dict[str, Any]:
 async def stream(request: Request) -> StreamingResponse:
     """Translate one text; each sentence is a line of JSON, sent when it is done, in the order of the text."""
     service: Service = request.app.state.service
-    fields = await read_fields(request, Translate, max_bytes=service.limits.body)
+    fields = await read_fields(request, TranslateFields, max_bytes=service.limits.body)
     if not isinstance(fields.text, str):
         raise UserError("text: one text is expected")
     service.admit(request, "", [fields.text])
-    source = service.detect([fields.text])[0].language if fields.source == "auto" else fields.source
-    options = fields.options(service)
-    if fields.source == "auto" and same_language(source, fields.target):
-        parts = unchanged(fields.text)
-    else:
-        parts = service.stream(request, fields.text, source, fields.target, options, fields.model)
+    record: RequestRecord = request.state.record
+    source, parts = service.stream(
+        record, fields.text, fields.source, fields.target, fields.options(service.limits), fields.model
+    )
     first = await while_connected(request, anext(parts, None))  # errors now, while they have a status
 
     async def lines() -> AsyncIterator[str]:
@@ -95,18 +93,11 @@ async def stream(request: Request) -> StreamingResponse:
             async for part in parts:
                 yield json.dumps(part) + "\n"
         except Exception as error:  # the status is sent: the last line tells it
-            yield json.dumps({"error": request.app.state.describe(error)}) + "\n"
+            yield json.dumps({"error": describe_error(error)}) + "\n"
 
-    headers = {"X-Source-Language": request.state.record.source or source}  # as the model spells it
+    # the second is for nginx, which passes each line on at once
+    headers = {"X-Source-Language": source, "X-Accel-Buffering": "no"}
     return StreamingResponse(lines(), media_type="application/x-ndjson", headers=headers)
-
-
-async def unchanged(text: str) -> AsyncIterator[dict[str, Any]]:
-    """The lines of a text that is in the target language already, as parts of a stream."""
-    for number, line in enumerate(text.split("\n")):
-        if line.strip():
-            record: dict[str, Any] = {"text": line.strip(), "score": None, "nbest": [], "flags": []}
-            yield {"line": number, "source": line, "space": "", **record}
 
 
 @router.get("/models")
@@ -116,7 +107,7 @@ async def models(request: Request) -> list[dict[str, Any]]:
     return [
         {
             "name": model.name,
-            "version": model.current.version,
+            "version": model.current.hash,
             "directions": model.current.directions,
             "loaded": model.is_loaded,
         }

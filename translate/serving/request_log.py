@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ class RequestRecord:
 
     request  identifier, also in the header X-Request-ID
     lines    features of each line or sentence (translate/monitoring/features.py)
-    texts    these lines and their translations, for samples; the log has none of them
+    texts    these lines and their translations, if the request is sampled; the log has none of them
     """
 
     request: str
@@ -32,19 +33,21 @@ class RequestRecord:
     source: str = ""
     target: str = ""
     characters: int = 0
+    is_sampled: bool = field(default=False, repr=False)
     lines: list[dict[str, Any]] = field(default_factory=list)
     texts: list[tuple[str, str]] = field(default_factory=list, repr=False)
     started: float = field(default_factory=time.monotonic, repr=False)
 
     def translated_by(self, model: ServedModel, source: str, target: str) -> None:
         """Note who translates, and between which languages."""
-        self.model, self.version = model.name, model.current.version
+        self.model, self.version = model.name, model.current.hash
         self.source, self.target = source, target
 
     def add(self, sources: Sequence[str], records: Sequence[Record]) -> None:
         """Note the features of lines and their translations."""
         self.lines += [record["features"] for record in records]
-        self.texts += [(line, record["text"]) for line, record in zip(sources, records, strict=True)]
+        if self.is_sampled:
+            self.texts += [(line, record["text"]) for line, record in zip(sources, records, strict=True)]
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -61,22 +64,29 @@ class RequestRecord:
 class RequestLog:
     """A file or stream to which each request adds a line; and a file of samples, which have texts.
 
+    stream   None: no log
     samples  file of samples; None: no text is kept
     share    of requests that are sampled
     redacts  replace e-mail addresses and numbers in samples
     """
 
     def __init__(
-        self, stream: TextIO, *, samples: TextIO | None = None, share: float = 0.0, redacts: bool = True
+        self, stream: TextIO | None, *, samples: TextIO | None = None, share: float = 0.0, redacts: bool = True
     ) -> None:
         self._stream = stream
         self._samples, self._share, self._redacts = samples, share, redacts
 
+    def begin(self, route: str) -> RequestRecord:
+        """The record of a request that has arrived."""
+        is_sampled = self._samples is not None and random.random() < self._share
+        return RequestRecord(request=secrets.token_hex(8), route=route, is_sampled=is_sampled)
+
     def write(self, record: RequestRecord, status: int) -> None:
         """Append a request that was answered."""
         seconds = round(record.seconds, 4)
-        _append(self._stream, {**record.facts, "status": status, "seconds": seconds, "lines": record.lines})
-        if self._samples is not None and record.lines and random.random() < self._share:
+        if self._stream is not None:
+            _append(self._stream, {**record.facts, "status": status, "seconds": seconds, "lines": record.lines})
+        if self._samples is not None and record.texts:
             _append(self._samples, {**record.facts, "lines": self._sampled(record)})
 
     def _sampled(self, record: RequestRecord) -> list[dict[str, Any]]:

@@ -4,99 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, Self
 
-from translate.data.languages import directions_of_manifest
-from translate.decoding.segmentation import Splitting
-from translate.errors import UserError, excerpt
-from translate.model_directory import MODEL_FILES, content_hash, read_manifest
+from translate.errors import UserError
 from translate.serving.batching import BatchQueue, Job, Record
 from translate.serving.child_process import ProcessEndedError
+from translate.serving.metrics import Metrics
 from translate.serving.model_process import ModelProcess, ModelSettings
+from translate.serving.model_version import ModelVersion
 from translate.serving.options import TranslationOptions
 
 _MOST_CRASHES = 3  # of a job, the second and third alone: then it is the reason
 _LONGEST_BATCH = 120.0  # seconds, after which a process counts as stuck
-_VERSION_CHARACTERS = 12  # of the SHA-256 of a model's files
-_LANGUAGE = re.compile(r"[\w-]{0,50}", re.ASCII)  # it gets into headers and documents
-Signature = tuple[tuple[Any, ...], ...]
 logger = logging.getLogger(__name__)
 
 
 class ModelFailedError(Exception):
     """A model cannot be loaded, or its processes end when they translate these lines."""
-
-
-class BatchObserver(Protocol):
-    """Counts of batches, for metrics."""
-
-    def batch_done(self, model: str, jobs: int, records: Sequence[Record], seconds: float) -> None: ...
-
-    def process_ended(self, model: str) -> None: ...
-
-
-@dataclass(frozen=True)
-class ModelVersion:
-    """The files of a model at one time.
-
-    signature  identity, size and time of change of each file: another one is another version
-    version    beginning of the SHA-256 of all files that decide translations
-    """
-
-    signature: Signature
-    version: str
-    manifest: dict[str, Any]
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """The version in a folder. Raises UserError if it has no complete model, or its manifest is damaged."""
-        signature = signature_of(path)
-        try:
-            version = cls(signature, content_hash(str(path))[:_VERSION_CHARACTERS], read_manifest(path))
-        except OSError as error:
-            raise UserError(f"model={path}: {error.strerror or error}") from None
-        for language in {language for direction in version.directions for language in direction}:
-            if not _LANGUAGE.fullmatch(language):
-                raise UserError(f"model={path}: a language of its manifest, {excerpt(language)!r}, is no code")
-        return version
-
-    @property
-    def directions(self) -> list[tuple[str, str]]:
-        """Source and target language of each direction."""
-        several = [(each.source_language, each.target_language) for each in directions_of_manifest(self.manifest)]
-        single = self.manifest.get("source_language", ""), self.manifest.get("target_language", "")
-        return several or [single]
-
-    @property
-    def is_of_several(self) -> bool:
-        return bool(directions_of_manifest(self.manifest))
-
-    @property
-    def context(self) -> int:
-        """Number of previous lines that the model reads."""
-        return int(self.manifest.get("context", 0))
-
-    @property
-    def splitting(self) -> Splitting:
-        return Splitting.of_model(self.manifest)
-
-
-def signature_of(path: Path) -> Signature:
-    """Identity, size and time of change of the files of a model."""
-    folders = [folder for folder in (path, path / "best") if folder.is_dir()]
-    files = sorted(file for folder in folders for name in MODEL_FILES for file in folder.glob(name))
-    stats = []
-    for file in files:
-        with suppress(OSError):  # it may go at any moment, when another version is written
-            stats += [(str(file), file.stat())] if file.is_file() else []
-    return tuple((name, stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
 class ServedModel:
@@ -115,7 +42,7 @@ class ServedModel:
         *,
         queue: BatchQueue,
         processes: int,
-        observer: BatchObserver,
+        metrics: Metrics,
         start: Callable[[ModelSettings], Awaitable[ModelProcess]] = ModelProcess.start,
     ) -> None:
         self.name = name
@@ -125,18 +52,13 @@ class ServedModel:
         self.memory = 0
         self.last_used = 0.0
         self.processes = processes
-        self._observer = observer
+        self._metrics = metrics
         self._start = start
         self._workers: list[asyncio.Task[None]] = []
-        self._num_busy = 0
 
     @property
     def is_loaded(self) -> bool:
         return bool(self._workers)
-
-    @property
-    def is_idle(self) -> bool:
-        return not self._num_busy and not self.queue.waiting
 
     async def load(self) -> None:
         """Start its processes. Raises UserError if it cannot be loaded; jobs that wait then fail."""
@@ -188,7 +110,7 @@ class ServedModel:
             raise
         self.memory = sum(process.facts["memory"] for process in started)
         facts = started[0].facts
-        logger.info("%s: loaded %s, %s in %s", self.name, version.version, facts["engine"], facts["precision"])
+        logger.info("%s: loaded %s, %s in %s", self.name, version.hash, facts["engine"], facts["precision"])
         return started
 
     async def _work(self, process: ModelProcess) -> None:
@@ -204,9 +126,10 @@ class ServedModel:
                     await running
                     raise
                 if not is_running:
-                    process = await self._start(self.settings)
+                    former, process = process, await self._start(self.settings)
+                    self.memory += process.facts["memory"] - former.facts["memory"]
         except UserError as error:
-            logger.error("%s: %s", self.name, error)
+            logger.error("%s: a process has ended, and cannot be started again: %s", self.name, error)
             self._workers = [worker for worker in self._workers if worker is not asyncio.current_task()]
             if not self._workers:  # the next request tries again
                 self.queue.fail(ModelFailedError(str(error)))
@@ -216,8 +139,7 @@ class ServedModel:
     async def _translate(self, process: ModelProcess, batch: Sequence[Job]) -> bool:
         """Translate a batch; False if the process has ended, whose jobs then wait again."""
         lines = [line for job in batch for line in job.lines]
-        start = time.monotonic()
-        self._num_busy += 1
+        start, memory = time.monotonic(), process.facts["memory"]
         try:
             async with asyncio.timeout(_LONGEST_BATCH):
                 records = await process.translate(lines, batch[0].options)
@@ -229,10 +151,11 @@ class ServedModel:
             await self._put_back(batch)
             return False
         finally:
-            self._num_busy -= 1
+            self.queue.task_done()
+        self.memory += process.facts["memory"] - memory
         seconds = time.monotonic() - start
-        self.queue.finished(len(lines), seconds)
-        self._observer.batch_done(self.name, len(batch), records, seconds)
+        self.queue.update_rate(len(lines), seconds)
+        self._metrics.batch_done(self.name, records, seconds)
         rest = iter(records)
         for job in batch:
             own = list(islice(rest, len(job.lines)))
@@ -242,7 +165,7 @@ class ServedModel:
 
     async def _put_back(self, batch: Sequence[Job]) -> None:
         """Queue jobs whose process has ended, each for a batch of its own; one that has ended several fails."""
-        self._observer.process_ended(self.name)
+        self._metrics.process_ended(self.name)
         logger.warning("%s: a process has ended in a batch of %d", self.name, len(batch))
         for job in batch:
             job.alone, job.crashes = True, job.crashes + 1

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from translate.decoding.segmentation import Segment, Splitting, join_translations
+from translate.errors import UserError
 from translate.sentences import split_sentences
 from translate.serving.batching import Record
-from translate.serving.models import Models
+from translate.serving.model_pool import ModelPool
 from translate.serving.options import TranslationOptions
+from translate.serving.request_log import RequestRecord
 from translate.serving.served_model import ServedModel
 
 _LONGEST = 1000  # characters of a sentence; what is longer is no sentence, and would hold up its batch
@@ -92,21 +94,12 @@ def _space(former: str, translation: str) -> str:
 
 
 class TextTranslation:
-    """The translation of texts by one model, for one request.
-
-    on_records  called with the records of each job, for the log
-    """
+    """The translation of texts by one model, for the request of a record, which notes all lines."""
 
     def __init__(
-        self,
-        models: Models,
-        model: ServedModel,
-        options: TranslationOptions,
-        request: Hashable,
-        on_records: Callable[[Sequence[str], Sequence[Record]], Any],
+        self, models: ModelPool, model: ServedModel, options: TranslationOptions, record: RequestRecord
     ) -> None:
-        self._models, self._model, self._options, self._request = models, model, options, request
-        self._on_records = on_records
+        self._models, self._model, self._options, self._record = models, model, options, record
 
     async def translate(self, texts: Sequence[str]) -> list[tuple[str, list[Record]]]:
         """Translation and records of each text; the latter are those of its lines if the options are for whole lines.
@@ -123,7 +116,7 @@ class TextTranslation:
         for text, parts in zip(texts, divided, strict=True):
             found = [next(done) for _ in parts]
             for part, records in zip(parts, found, strict=True):
-                self._on_records(part.source, records)
+                self._record.add(part.source, records)
             translated = join(text, parts, [[record["text"] for record in records] for records in found])
             results.append((translated, [record for records in found for record in records]))
         return results
@@ -144,7 +137,7 @@ class TextTranslation:
                 # not around the whole: each part may be awaited by another task
                 async with asyncio.timeout_at(deadline):
                     records = await future
-                self._on_records(part.source, records)
+                self._record.add(part.source, records)
                 for line, (source, record) in enumerate(zip(part.source, records, strict=True), start=part.line):
                     space = _space(former[1], record["text"]) if line == former[0] else ""
                     former = line, record["text"]
@@ -153,11 +146,24 @@ class TextTranslation:
             _cancel(futures)
 
     def _divide(self, text: str, *, by_lines: bool) -> list[Part]:
+        if by_lines and self._options.terms and (longest := max(map(len, text.split("\n")))) > _LONGEST:
+            raise UserError(
+                f"terms with details, n_best or prefix: a line of {longest:,} characters; at most {_LONGEST:,}"
+            )
         version = self._model.current
         return divide(text, version.splitting, by_lines=by_lines, as_one=bool(version.context))
 
     async def _submit(self, parts: Sequence[Part]) -> list[asyncio.Future[list[Record]]]:
-        return await self._models.translate(self._model, [part.source for part in parts], self._options, self._request)
+        lines = [part.source for part in parts]
+        return await self._models.translate(self._model, lines, self._options, self._record.request)
+
+
+async def unchanged_parts(text: str) -> AsyncIterator[dict[str, Any]]:
+    """The lines of a text that is in the target language already, as TextTranslation.stream gives parts."""
+    for number, line in enumerate(text.split("\n")):
+        if line.strip():
+            record: Record = {"text": line.strip(), "score": None, "nbest": [], "flags": []}
+            yield {"line": number, "source": line, "space": "", **record}
 
 
 def _cancel(futures: Sequence[asyncio.Future[list[Record]]]) -> None:

@@ -1,7 +1,7 @@
 """A process of the service with one model: reads requests from standard input, writes replies to standard output.
 
     {"model": …, "engine": …, …}      → {"ready": …} or {"error": …}
-    {"lines": […], "options": {…}}    → {"translations": [{…}, …]} or {"error": …}
+    {"lines": […], "options": {…}}    → {"translations": [{…}, …], "memory": …} or {"error": …}
 
 It ends with its standard input. Started by model_process.py.
 """
@@ -9,9 +9,10 @@ It ends with its standard input. Started by model_process.py.
 from __future__ import annotations
 
 import resource
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,17 +29,17 @@ from translate.model_directory import RUNTIME_MODEL
 from translate.monitoring.features import FeatureExtractor
 from translate.parsing import from_plain
 from translate.serving import messages
+from translate.serving.config import ServingEngine
 from translate.serving.engine_choice import choose_engine
 from translate.serving.faults import log_faults_briefly
 from translate.serving.options import TranslationOptions
 from translate.serving.words import word_fields
 
-AUTO = "auto"  # engine
 _KEPT_TRANSLATORS = 32  # of different options
 _WARM_UP = 32  # lines
 
 
-class LoadedModel:
+class WorkerModel:
     """A model that translates lines with options of their own.
 
     beam_size   of the search; 0: that of the model's run
@@ -61,12 +62,12 @@ class LoadedModel:
 
     def describe(self) -> dict[str, Any]:
         """Facts about the loaded model, for its operators."""
-        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {
             "engine": self._config.engine.value,
             "precision": self._engine.precision.value,
-            "max_length": self._engine.max_length,
-            "memory": kilobytes * 1024,
+            "memory": memory_of_process(),
+            # after a comparison of engines or a conversion of the model
+            "has_needless_torch": self._config.engine is not EngineName.native and "torch" in sys.modules,
         }
 
     def translate(self, lines: Sequence[str], options: TranslationOptions) -> list[dict[str, Any]]:
@@ -93,10 +94,10 @@ class LoadedModel:
         return [{**record, "features": each.to_json()} for record, each in zip(found, features, strict=True)]
 
     @cached_property
-    def _native(self) -> LoadedModel:
+    def _native(self) -> WorkerModel:
         """The model on our engine, which can require terms; opened for the first request that has some."""
         config = replace(self._config, engine=EngineName.native, workers=1)
-        return LoadedModel(self._path, config, beam_size=self._beam_size)
+        return WorkerModel(self._path, config, beam_size=self._beam_size)
 
     def _make_translator(self, options: TranslationOptions) -> tuple[Translator, FeatureExtractor]:
         search = self._search
@@ -123,19 +124,37 @@ class LoadedModel:
         return translator, FeatureExtractor.of_translator(translator)
 
 
-def open_model(settings: Mapping[str, Any]) -> LoadedModel:
+def open_model(settings: Mapping[str, Any]) -> WorkerModel:
     """The model of a process's settings (model_process.ModelSettings)."""
-    path, engine = settings["model"], settings["engine"]
+    path, engine, beam_size = settings["model"], settings["engine"], settings["beam_size"]
     config = from_plain(DecodingConfig, settings["decoding"], "decoding")
-    chosen = choose_engine(path, config) if engine == AUTO else EngineName(engine)
-    # our engine would fork this process for each batch: the service has processes= for that
-    config = replace(config, engine=chosen, workers=1 if chosen is EngineName.native else 0)
     # an export has no weights for our engine
-    has_native = engine == AUTO and chosen is EngineName.ctranslate2 and not (Path(path) / RUNTIME_MODEL).is_file()
-    return LoadedModel(path, config, beam_size=settings["beam_size"], has_native=has_native)
+    is_auto, is_export = engine == ServingEngine.auto, (Path(path) / RUNTIME_MODEL).is_file()
+
+    @cache
+    def opened(name: EngineName) -> WorkerModel:
+        return WorkerModel(
+            path,
+            # our engine would fork this process for each batch: the service has processes= for that
+            replace(config, engine=name, workers=1 if name is EngineName.native else 0),
+            beam_size=beam_size,
+            has_native=is_auto and name is EngineName.ctranslate2 and not is_export,
+        )
+
+    def translate(name: EngineName, lines: Sequence[str]) -> list[str]:
+        return [record["text"] for record in opened(name).translate(lines, TranslationOptions())]
+
+    if not is_auto:
+        return opened(EngineName(engine))
+    return opened(choose_engine(path, config, beam_size=beam_size, translate=translate))
 
 
-def serve(requests: BinaryIO, replies: BinaryIO) -> None:
+def memory_of_process() -> int:
+    """The most bytes that this process has had in memory."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def answer_requests(requests: BinaryIO, replies: BinaryIO) -> None:
     """Load the model that the first request names, then answer the others until the stream ends."""
     first = messages.read(requests)
     if first is None:
@@ -149,7 +168,8 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     while (request := messages.read(requests)) is not None:
         try:
             options = TranslationOptions.from_plain(request["options"])
-            messages.write(replies, {"translations": model.translate(request["lines"], options)})
+            translations = model.translate(request["lines"], options)
+            messages.write(replies, {"translations": translations, "memory": memory_of_process()})
         except UserError as error:
             messages.write(replies, {"error": str(error)})
 
@@ -158,7 +178,7 @@ def main() -> None:
     requests, replies = messages.standard_streams()
     start_log()
     log_faults_briefly()
-    serve(requests, replies)
+    answer_requests(requests, replies)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -84,7 +84,8 @@ def compiled(workload: Workload, backend: str = "inductor") -> Iterator[MakeUpda
     # torch.compile() would rename the parameters, and checkpoints with them
     module.compile(backend=backend)
     fused, module._compiled_call_impl = module._compiled_call_impl, None
-    plain = workload.plain()
+    # the compiler fuses the casts of autocast with what surrounds them
+    plain = replace(workload, model=replace(workload.model, casts=None)).plain()
 
     def make_update(batches: Sequence[Batch], **options: Any) -> PendingUpdate:
         module._compiled_call_impl = fused

@@ -62,15 +62,18 @@ def final_evaluation(
     validator: Validator,
     models: ModelWriter,
     reporter: Reporter,
-) -> None:
-    """Scores of the best model, in the log, in evaluation/, in result.json and in the loggers."""
+) -> list[Evaluation]:
+    """Scores of the best model, in the log, in evaluation/, in result.json and in the loggers.
+
+    Returns the evaluations of all test sets; none of a run that was scored before.
+    """
     folder, world, progress = models.folder, states.world, state.progress
     if world.from_main(world.is_main and is_finished(folder.result_file, step=state.step)):
         logger.info("this run is over: raise its bounds (run.max_steps, …) to continue, or choose another run.dir")
         content = read_json(folder.result_file)
         logger.info(content["summary"])
         reporter.results(state, _constants(content.get("tests", {})))
-        return
+        return []
     restore_models(config, state, states, validator, models)  # lost during the run
     average_checkpoints(config, state, states, validator, models, reporter)
     set_weights(state.model.module, read_weights(folder.best / WEIGHTS, state.model.module))
@@ -100,6 +103,7 @@ def final_evaluation(
         }
         write_json(folder.result_file, content)  # last: from here on the run counts as scored
     world.wait()
+    return evaluations
 
 
 def is_finished(result_file: Path, *, step: int) -> bool:

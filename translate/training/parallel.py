@@ -6,13 +6,13 @@ The decisions are pure functions of what a device can do, so that tests cover GP
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from translate.device import (
@@ -31,15 +31,15 @@ from translate.errors import UserError
 from translate.memory import machine_memory
 from translate.models.seq2seq import Output, Seq2Seq
 from translate.training.batch_memory import BatchMemory
+from translate.training.loss_scale import LossScale
 from translate.training.optimizer import check_memory
+from translate.training.weight_casts import WeightCasts
 
 if TYPE_CHECKING:
     from translate.training.config import TrainConfig
 
 _AUTOCAST = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
 _WIDE_HEADS = {(8, 0), (9, 0)}  # where flash attention has gradients of heads wider than 192
-FIRST_SCALE, LARGEST_SCALE = 2.0**16, 2.0**24
-GROWTH_INTERVAL = 2000  # finite updates in a row after which the loss scale is doubled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +182,7 @@ class ParallelModel:
     module      the plain model
     forward     a forward pass with the same weights, compiled or synchronised between processes
     loss_scale  for training in fp16, else None
+    casts       of the weights in bf16 or fp16; None: autocast makes them
     memory      of the device: sizes of batches that do not fit into it
     """
 
@@ -190,6 +191,7 @@ class ParallelModel:
     device: torch.device
     precision: Precision
     loss_scale: LossScale | None = None
+    casts: WeightCasts | None = None
     memory: BatchMemory = field(default_factory=BatchMemory)
 
     @property
@@ -197,11 +199,14 @@ class ParallelModel:
         """True if backward passes exchange gradients with other processes."""
         return isinstance(self.forward, DistributedDataParallel)
 
-    def autocast(self) -> AbstractContextManager[object]:
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
         """Context in which matrix products are computed in the run's precision."""
         # fp32 has no entry: autocast is off then
         dtype = _AUTOCAST.get(self.precision)
-        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+        casts = nullcontext() if self.casts is None else self.casts.in_use()
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None), casts:
+            yield
 
     def gradient_sync(self, *, enabled: bool) -> AbstractContextManager[object]:
         """Context in which backward passes average gradients over processes, or leave that to a later one."""
@@ -225,47 +230,11 @@ def parallelize(model: Seq2Seq, world: World, decision: TrainingDecision, *, com
         # buffers are constants: without their exchange a forward pass can be repeated by one process alone
         has_new_name = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters  # PyTorch 2.13
         exchange: dict[str, Any] = {"forward_sync_buffers" if has_new_name else "broadcast_buffers": False}
+        exchange["gradient_as_bucket_view"] = True  # no second copy of the gradients
         forward = DistributedDataParallel(model, device_ids=devices, **exchange)
     # bf16 has the exponents of fp32 and needs none
     loss_scale = LossScale(device) if precision is Precision.fp16 else None
-    return ParallelModel(model, forward, device, precision, loss_scale)
-
-
-class LossScale:
-    """Factor of the loss, and so of every gradient until it is unscaled: as large as fp16 allows.
-
-    The smallest number of fp16 is 6e-8, and many gradients are smaller (Micikevicius et al. 2018, section 3.2). The
-    factor is halved after an update whose gradient is not finite, and doubled after many finite ones. It is equal on
-    all processes, since their gradients are; nothing here waits for a GPU.
-
-    factor  (), fp32
-    finite  (), int32: finite updates since the factor changed
-    """
-
-    def __init__(self, device: torch.device):
-        self.factor = torch.full((), FIRST_SCALE, device=device)
-        self.finite = torch.zeros((), dtype=torch.int32, device=device)
-
-    def unscale(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Divide the gradients by the factor; infinities and NaN stay."""
-        # the factor is a power of two, so that the reciprocal and the products are exact
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        torch._foreach_mul_(gradients, self.factor.reciprocal())
-
-    def update(self, found_inf: Tensor) -> None:
-        """Adapt the factor after an update; found_inf (), fp32: 1 if its gradient was not finite."""
-        overflowed, finite = found_inf > 0, self.finite + 1
-        grows = ~overflowed & (finite >= GROWTH_INTERVAL)
-        # selected on the device: an if would wait for it
-        change = torch.where(overflowed, 0.5, torch.where(grows, 2.0, 1.0))
-        # in place: a recorded update reads and writes these very tensors
-        self.factor.copy_((self.factor * change).clamp(max=LARGEST_SCALE))
-        # counted anew from each change, so that one overflow costs a whole interval
-        self.finite.copy_(torch.where(overflowed | grows, 0, finite))
-
-    def state_dict(self) -> dict[str, float]:
-        return {"factor": float(self.factor), "finite": int(self.finite)}
-
-    def load_state_dict(self, state: dict[str, float]) -> None:
-        self.factor.fill_(state["factor"])
-        self.finite.fill_(int(state["finite"]))
+    casts = None
+    if precision in _AUTOCAST and not compiled:  # a compiled model fuses the casts of autocast
+        casts = WeightCasts(model, _AUTOCAST[precision], overlapping=world.size > 1)
+    return ParallelModel(model, forward, device, precision, loss_scale, casts)

@@ -131,7 +131,7 @@ def train_step(
     """
     model.module.set_training_step(step)
     # the number of target tokens is needed before the first backward pass: on all processes, over all batches
-    counts = world.sum(torch.tensor(count_tokens(batches), dtype=torch.int64)).tolist()
+    counts = world.sum_counts(count_tokens(batches))
     target_tokens = counts[0]
     # auxiliary losses may begin after a part of the run
     auxiliary = {name: loss for name, loss in config.auxiliary.items() if fraction_done >= loss.start}

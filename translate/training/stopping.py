@@ -27,6 +27,8 @@ from translate.training.progress import RunProgress, is_better
 from translate.training.state import TrainState
 from translate.training.validation_config import LOSS
 
+_AGREEMENT_SECONDS, _MOST_UPDATES = 0.25, 16
+
 
 def fraction_done(run: RunConfig, progress: RunProgress) -> float:
     """Fraction of the run that is done, by the bound that is reached first; 0 when only patience ends it."""
@@ -68,11 +70,13 @@ class StopRequests:
 
     received  number of the signal; 0: none
     failed    True after an error on any process; error: that of this one
+    agreed    steps since the processes have agreed, and before they do so again
     """
 
     received: int = 0
     failed: bool = False
     error: Exception | None = None
+    agreed: range = range(0)
 
     @classmethod
     @contextmanager
@@ -123,14 +127,26 @@ def stop_reason(
     """
     # clocks differ, and a signal may reach one process only: all must stop after the same update, or the others would
     # wait for its gradients
-    seconds = time.monotonic() - started if world.is_main else 0.0
-    [state.progress.seconds] = requests.agree(world, seconds)
+    if state.step not in requests.agreed:
+        seconds = time.monotonic() - started if world.is_main else 0.0
+        [state.progress.seconds] = requests.agree(world, seconds)
+        requests.agreed = range(state.step, state.step + updates_between_agreements(state.progress, world))
     # a signal first: an interrupted run continues later, whatever bound it has reached
     if requests:
         return requests.describe()
     if trial is not None and trial.pruned:
         return "other trials were better at this step (pruning)"
     return bound_reached(run, state.progress)
+
+
+def updates_between_agreements(progress: RunProgress, world: World) -> int:
+    """Number of updates, the same on every process, after which several processes agree again: an exchange takes time.
+
+    At most a quarter of a second's, so that a signal is soon obeyed.
+    """
+    if world.size == 1 or not progress.seconds:
+        return 1
+    return max(1, min(_MOST_UPDATES, int(_AGREEMENT_SECONDS * progress.step / progress.seconds)))
 
 
 def bound_reached(run: RunConfig, progress: RunProgress) -> str:

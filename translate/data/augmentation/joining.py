@@ -10,6 +10,7 @@ from random import Random
 
 from translate.data.augmentation.noise import Pair
 from translate.data.formats.language_names import language_of_name
+from translate.unspaced_scripts import EAST_ASIAN_MARKS, FULL_WIDTH, HAN_AND_KANA
 
 # "and" and "but": between main clauses of these languages they change no word but the case of the first letter
 _CONJUNCTIONS = {
@@ -28,7 +29,7 @@ _CONJUNCTIONS = {
     "uk": (", і ", ", але "),
     "zh": ("，", "，但"),
 }
-_WIDE = re.compile("[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uff00-\uffef]")  # characters of scripts without spaces
+_UNSPACED = re.compile(f"[{EAST_ASIAN_MARKS}{HAN_AND_KANA}{FULL_WIDTH}]")
 _STATEMENT = re.compile(r".*[^.!?…。！？।؟\s][.。।]", re.DOTALL)
 _INNER_END = re.compile(r"[.!?…।؟][\"'”’»)\]]*\s|[。！？]")
 _FIRST_WORD = re.compile(r"[^\W\d_]+")
@@ -80,7 +81,7 @@ class ClauseJoiner:
         for (head, tail), casing, conjunction in zip(clauses, self.casing, conjunctions, strict=True):
             if head is None or tail is None:
                 return join_pairs(first, second)
-            semicolon = "；" if _WIDE.match(head[-2]) else "; "
+            semicolon = "；" if _UNSPACED.match(head[-2]) else "; "
             link = conjunction[number] if conjunction and all(conjunctions) else semicolon
             sides.append(head[:-1] + link + casing.continued(tail))
         return sides[0], sides[1]
@@ -94,5 +95,5 @@ def _statement(text: str) -> str | None:
 
 def _concatenate(first: str, second: str) -> str:
     first, second = first.rstrip(), second.lstrip()
-    spaced = not (first and second and _WIDE.match(first[-1]) and _WIDE.match(second[0]))
+    spaced = not (first and second and _UNSPACED.match(first[-1]) and _UNSPACED.match(second[0]))
     return first + " " * spaced + second

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from translate.decoding.constraints.constraints import Constraints, Term
+from translate.decoding.constraints.constraints import Constraints
 from translate.decoding.constraints.vocabulary import Patterns, is_in_word
 from translate.tokenizer import EOS
 
@@ -79,8 +79,14 @@ class Automaton:
         self._spellings = [self._spelling(number, text) for number, text in spellings]
         self._terms = constraints.terms
         self._patterns = Patterns([text for _, text in spellings], vocabulary)
-        # of the spelling that is proposed
-        self._sizes = [max(s.size for s in self._spellings if s.term == number) for number in range(len(self._terms))]
+        of_term: list[list[_Spelling]] = [[] for _ in self._terms]
+        for spelling in self._spellings:
+            of_term[spelling.term].append(spelling)
+        # the spelling to propose, by whether it is at the start of a translation
+        self._preferred = [
+            {is_first: _preferred(own, is_first=is_first) for is_first in (False, True)} for own in of_term
+        ]
+        self._sizes = [max(spelling.size for spelling in own) for own in of_term]
         self._positions = [_Position((0,) * len(self._terms))]
         self._numbers = {self._positions[0]: 0}
         self._next: dict[tuple[int, int], int] = {}
@@ -196,20 +202,13 @@ class Automaton:
     def _starts(self, position: _Position, missing: list[int]) -> list[int]:
         """First tokens of missing terms, as their preferred spelling has it."""
         starts = []
-        for number, term in enumerate(self._terms):
+        for number in range(len(self._terms)):
             if missing[number]:
-                spelling = self._preferred(number, term, is_first=not position.before)
+                spelling = self._preferred[number][not position.before]
                 joins = bool(position.before) and is_in_word(position.before) and is_in_word(spelling.text[0])
                 needs_space = position.before != " " and (self._lexicon.spaced or joins)
                 starts.append(spelling.first[needs_space])
         return starts
-
-    def _preferred(self, number: int, term: Term, *, is_first: bool) -> _Spelling:
-        """The spelling to propose: at the start of a translation with a capital, if there is such a spelling."""
-        own = [spelling for spelling in self._spellings if spelling.term == number]
-        preferred = own[0]
-        capitalised = preferred.text[:1].upper() + preferred.text[1:]
-        return next((each for each in own if is_first and each.text == capitalised), preferred)
 
     def _forbidden(self, position: _Position, counts: list[int]) -> set[int]:
         found = self._lexicon.banned.completions(position.banned, position.before, position.partial)
@@ -243,3 +242,9 @@ class Automaton:
                     pass  # a character that the next bytes complete
                 spelling.after[len(written.removeprefix(" ")), partial] = tokens[count], count
         return spelling
+
+
+def _preferred(own: Sequence[_Spelling], *, is_first: bool) -> _Spelling:
+    """The spelling of a term to propose: at the start of a translation with a capital, if there is such a spelling."""
+    capitalised = own[0].text[:1].upper() + own[0].text[1:]
+    return next((each for each in own if is_first and each.text == capitalised), own[0])

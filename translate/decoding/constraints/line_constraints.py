@@ -8,11 +8,12 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from translate import unspaced_scripts
 from translate.decoding.config import Engine, Hypothesis, SearchConfig, Sentence
 from translate.decoding.constraints.automaton import Automaton
 from translate.decoding.constraints.constraints import ConstrainedSentence, ConstraintConfig, Constraints, Lexicon, Term
 from translate.decoding.constraints.terminology import Terminology, find_numbers, merge_terms, term_corpus
-from translate.decoding.constraints.vocabulary import Patterns, Vocabulary
+from translate.decoding.constraints.vocabulary import Patterns, vocabulary_of
 from translate.decoding.segmentation import Segment
 from translate.errors import UserError, errors_naming, excerpt
 from translate.text import normalise, read_lines
@@ -20,7 +21,6 @@ from translate.tokenizer import Tokenizer
 
 _LISTED = 5
 _MOST_BYTES = 4  # of a character
-_NO_SPACES = {"zh", "ja", "th", "lo", "km", "my", "bo", "yue"}
 
 
 class LineConstraints:
@@ -53,7 +53,7 @@ class LineConstraints:
         if terms:
             self._terminologies.append(Terminology.of_pairs(terms, ignore_case=config.ignore_case))
         self._banned, self._banned_case = config.banned_texts(), config.banned_case
-        self._spaced = languages["target_language"].partition("-")[0] not in _NO_SPACES
+        self._spaced = languages["target_language"].partition("-")[0] not in unspaced_scripts.LANGUAGES
         self._prefix_file = config.prefixes
         self._prefix = prefix
         self._prefixes: Iterator[str] | None = None
@@ -66,7 +66,7 @@ class LineConstraints:
 
     @cached_property
     def lexicon(self) -> Lexicon:
-        vocabulary = Vocabulary(self._tokenizer)
+        vocabulary = vocabulary_of(self._tokenizer)
         banned = [text for text in map(vocabulary.written, self._banned) if text]
         return Lexicon(vocabulary, Patterns(banned, vocabulary, fold=not self._banned_case), self._spaced)
 

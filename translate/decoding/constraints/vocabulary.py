@@ -11,23 +11,22 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from translate.tokenizer import NUM_SPECIAL, UNK, Tokenizer
+from translate.unspaced_scripts import EAST_ASIAN_MARKS, HAN_AND_KANA, RARE_HAN, SOUTH_EAST_ASIAN
 
-# scripts without spaces between words: Thai, Lao, Myanmar, Khmer, Japanese, Chinese
-_NO_SPACES = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
+_UNSPACED = re.compile(f"[{SOUTH_EAST_ASIAN}{EAST_ASIAN_MARKS}{HAN_AND_KANA}{RARE_HAN}]")
 
 
+@lru_cache(1 << 12)
 def is_in_word(character: str) -> bool:
     """True for a character that another one continues a word with: letters and digits of scripts with spaces."""
     if not (character.isalnum() or character == "_" or unicodedata.combining(character)):
         return False
-    return not _NO_SPACES.match(character)
+    return not _UNSPACED.match(character)
 
 
 def find_words(text: str, line: str) -> list[int]:
@@ -169,6 +168,12 @@ class Vocabulary:
         return self._last_bytes[partial, fold]
 
 
+@lru_cache(maxsize=4)
+def vocabulary_of(tokenizer: Tokenizer) -> Vocabulary:
+    """The vocabulary of a tokenizer, which all constraints on its translations share: it takes megabytes."""
+    return Vocabulary(tokenizer)
+
+
 def folded(text: str) -> str:
     """A text in small letters, with as many characters."""
     return "".join(small if len(small := character.lower()) == 1 else character for character in text)
@@ -202,6 +207,7 @@ class Patterns:
             []
         ]  # of each node: texts that pass it, and their characters so far
         self._known_ends: dict[int, _Ends] = {}
+        self._known_tokens: dict[tuple[str, bool], list[int]] = {}
         for number, text in enumerate(self.texts):
             node = 0
             for offset, character in enumerate(text, start=1):
@@ -271,9 +277,15 @@ class Patterns:
         rests = {self.texts[text][offset:] for text, offset in passing if among is None or text in among} - {""}
         if node == _BEHIND_WORD:
             rests = {rest for rest in rests if not is_in_word(rest[0])}
-        find = self._vocabulary.containing if node == _INSIDE else self._vocabulary.completing
-        tokens = frozenset(token for rest in rests for token in find(rest, fold=self._fold))
+        tokens = frozenset(token for rest in rests for token in self._tokens(rest, inside=node == _INSIDE))
         ends = _Ends(tokens, frozenset(rest for rest in rests if len(rest) == 1))
         if among is None:
             self._known_ends[node] = ends
         return ends
+
+    def _tokens(self, rest: str, *, inside: bool) -> list[int]:
+        """Tokens that write the rest of a text; inside: and characters of another word before it."""
+        if (rest, inside) not in self._known_tokens:  # asked for in every state of an automaton
+            find = self._vocabulary.containing if inside else self._vocabulary.completing
+            self._known_tokens[rest, inside] = find(rest, fold=self._fold)
+        return self._known_tokens[rest, inside]

@@ -17,7 +17,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from translate.batch import BatchedState, Padding
+from translate.batched_state import BatchedState, Padding
 from translate.decoding.config import Hypothesis, SearchConfig
 from translate.memory import require_memory
 from translate.tokenizer import EOS, PAD

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from translate.batch import gather_parents
+from translate.batched_state import gather_parents
 from translate.decoding.config import DIVERGED, Hypothesis, SearchConfig
 from translate.decoding.search.base import HISTORY, Search, limit_repetition, stable_topk, top_continuations
 from translate.errors import DivergedError

@@ -40,7 +40,7 @@ export class Alternatives {
     other.reset();
     undo.hidden = part.text === part.original;
     if (!this.box.matches(":popover-open")) this.box.showPopover();
-    this.#place();
+    this.#position();
     this.box.focus();
     this.#list(false);
   }
@@ -86,10 +86,10 @@ export class Alternatives {
       list.replaceChildren(...texts.map((text) => this.#item(text, !isWhole)));
       status.textContent = texts.length ? `${texts.length} alternatives` : "The model sees no other way.";
     });
-    this.#place();
+    this.#position();
   }
 
-  /** Do what needs an answer of the service, in place of what was under way. */
+  /** Do what needs an answer of the service, instead of what was under way. */
   async #ask(waiting, work) {
     const { status } = this.elements;
     this.controller.abort();
@@ -134,7 +134,7 @@ export class Alternatives {
   }
 
   /** Put the box under its word, inside of the window; on phones it lies at the lower edge. */
-  #place() {
+  #position() {
     const { style } = this.box;
     if (matchMedia(PHONE).matches) {
       style.left = style.top = "";
@@ -149,7 +149,7 @@ export class Alternatives {
   }
 }
 
-/** Translations other than the present one; first those that go on with different words after the prefix. */
+/** Translations other than the present one; first those that continue with different words after the prefix. */
 function distinct(nBest, present, prefix) {
   const texts = new Set(nBest.filter(({ text, score }) => text && score !== null).map(({ text }) => text));
   texts.delete(present);

@@ -2,6 +2,8 @@
 
 import { load, save } from "./storage.js";
 
+const LONGEST_WAIT = 3600; // seconds
+
 /** A request that failed: status 0 without an answer; retryAfter in seconds, 0 where waiting does not help. */
 export class ServiceError extends Error {
   constructor(message, status, retryAfter = 0) {
@@ -22,7 +24,8 @@ export const apiKey = {
 
 async function request(path, { json, form, signal } = {}) {
   const headers = {};
-  if (apiKey.get()) headers.Authorization = `Bearer ${apiKey.get()}`;
+  // headers hold no other characters, and no key of the service has them: it will say that the key is wrong
+  if (apiKey.get()) headers.Authorization = `Bearer ${apiKey.get().replace(/[^\x20-\x7e]/g, "?")}`;
   if (json) headers["Content-Type"] = "application/json";
   const body = json ? JSON.stringify(json) : form;
   let response;
@@ -45,7 +48,7 @@ async function failure(response) {
   }
   const waits = response.status === 429 || response.status === 503;
   const seconds = Math.ceil(Number(response.headers.get("Retry-After"))) || 5;
-  return new ServiceError(message, response.status, waits ? Math.max(1, seconds) : 0);
+  return new ServiceError(message, response.status, waits ? Math.min(Math.max(1, seconds), LONGEST_WAIT) : 0);
 }
 
 /** An error's words as a sentence. */
@@ -70,8 +73,8 @@ export async function* streamTranslation(fields, signal, onStart) {
   const response = await request("v1/translate/stream", { json: fields, signal });
   onStart(response.headers.get("X-Source-Language") ?? fields.source);
   for await (const line of lines(response.body)) {
-    const part = JSON.parse(line);
-    if ("error" in part) throw new ServiceError(sentence(part.error), response.status);
+    const part = parsed(line);
+    if (part.error) throw new ServiceError(sentence(part.error), response.status);
     yield part;
   }
 }
@@ -87,6 +90,14 @@ async function* lines(body) {
     yield* found.filter(Boolean);
   }
   if (rest) yield rest;
+}
+
+function parsed(line) {
+  try {
+    return JSON.parse(line);
+  } catch {
+    throw new ServiceError("The answer of the service is incomplete.", 0);
+  }
 }
 
 function lost(error) {

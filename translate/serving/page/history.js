@@ -14,7 +14,7 @@ export class History {
     this.toggle = dialog.querySelector("[name=keep-history]");
     this.clearButton = dialog.querySelector("[data-role=clear]");
     this.toggle.checked = load("keep-history", true);
-    this.entries = load("history", []);
+    this.entries = stored();
     this.toggle.addEventListener("change", () => {
       save("keep-history", this.toggle.checked);
       if (!this.toggle.checked) this.clear();
@@ -25,8 +25,10 @@ export class History {
 
   /** Keep a translation; one whose text only continues the former one replaces it. */
   add(entry) {
-    if (!this.toggle.checked || !entry.source.trim() || !entry.target.trim()) return;
-    this.entries = load("history", []); // another tab may have added some
+    // another tab may have switched it off, or added entries
+    const isKept = this.toggle.checked && load("keep-history", true);
+    if (!isKept || !entry.source.trim() || !entry.target.trim()) return;
+    this.entries = stored();
     const continues = ({ source, from, to }) =>
       to === entry.to && from === entry.from && (entry.source.startsWith(source) || source.startsWith(entry.source));
     if (this.entries.length && continues(this.entries[0])) this.entries.shift();
@@ -74,4 +76,12 @@ export class History {
     if (code) setLanguage(line, code);
     return line;
   }
+}
+
+/** The stored entries; what is none, such as one of another version, is left out. */
+const stored = () => load("history", []).filter(isEntry).slice(0, MOST);
+
+function isEntry(value) {
+  const texts = [value?.source, value?.target, value?.from, value?.to];
+  return texts.every((text) => typeof text === "string") && !Number.isNaN(new Date(value.time).getTime());
 }

@@ -18,7 +18,9 @@ export class Message {
 
   show(error, hint = "") {
     const wait = error.retryAfter ? ` Trying again in ${error.retryAfter} s.` : "";
-    this.text.textContent = error instanceof ServiceError ? `${error.message}${wait} ${hint}`.trim() : String(error);
+    const isKnown = error instanceof ServiceError;
+    if (!isKnown) console.error(error);
+    this.text.textContent = isKnown ? `${error.message}${wait} ${hint}`.trim() : "The page cannot show this answer of the service.";
     this.keyButton.hidden = error.status !== FORBIDDEN;
     this.retryButton.hidden = error.status === FORBIDDEN || error.status === REFUSED;
     this.element.hidden = false;

@@ -2,7 +2,7 @@
 
 const PREFIX = "translate.";
 
-/** A value kept before, or the fallback, also in the place of a value of another type. */
+/** A value kept before, or the fallback, also instead of a value of another type. */
 export function load(name, fallback, storage = "localStorage") {
   try {
     const value = JSON.parse(window[storage].getItem(PREFIX + name)) ?? fallback;
@@ -21,6 +21,13 @@ export function save(name, value, storage = "localStorage") {
   } catch {
     return false;
   }
+}
+
+/** Call back when another tab has changed a value. */
+export function onChange(name, callback) {
+  window.addEventListener("storage", ({ key }) => {
+    if (key === PREFIX + name()) callback();
+  });
 }
 
 const kindOf = (value) => (Array.isArray(value) ? "list" : typeof value);

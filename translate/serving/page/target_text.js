@@ -29,17 +29,8 @@ export class TargetText {
   /** Show a part; one that has not changed keeps its elements, and with them the focus. */
   set(index, part) {
     const former = this.shown[index];
-    if (former && former.part.isLike(part)) {
-      former.part = part;
-      return;
-    }
-    const shown = this.#render(part);
-    if (former) {
-      former.nodes[0].before(...shown.nodes);
-      for (const node of former.nodes) node.remove();
-    } else this.element.append(...shown.nodes);
-    this.shown[index] = shown;
-    this.#keepOneTabStop();
+    if (former?.part.isLike(part)) former.part = part;
+    else this.#put(index, part);
   }
 
   /** Remove parts from this index on. */
@@ -51,12 +42,7 @@ export class TargetText {
   /** Show a part again whose translation has changed. */
   refresh(part) {
     const index = this.shown.findIndex((each) => each.part === part);
-    if (index < 0) return;
-    const former = this.shown[index];
-    this.shown[index] = this.#render(part);
-    former.nodes[0].before(...this.shown[index].nodes);
-    for (const node of former.nodes) node.remove();
-    this.#keepOneTabStop();
+    if (index >= 0) this.#put(index, part);
   }
 
   setExploring(canExplore) {
@@ -74,6 +60,18 @@ export class TargetText {
 
   wordElement(part, word) {
     return this.shown.find((each) => each.part === part)?.words[word] ?? null;
+  }
+
+  /** Put a part at an index, instead of the one that is there. */
+  #put(index, part) {
+    const former = this.shown[index];
+    const shown = this.#render(part);
+    if (former) {
+      former.nodes[0].before(...shown.nodes);
+      for (const node of former.nodes) node.remove();
+    } else this.element.append(...shown.nodes);
+    this.shown[index] = shown;
+    this.#keepOneTabStop();
   }
 
   #render(part) {

@@ -1,6 +1,6 @@
 // Terminology: pairs of texts for each direction, kept in this browser and sent with the texts that have them.
 
-import { load, save } from "./storage.js";
+import { load, onChange as onStored, save } from "./storage.js";
 
 export class Terms {
   constructor({ dialog, button, onChange }) {
@@ -16,6 +16,8 @@ export class Terms {
     dialog.querySelector("[data-role=add]").addEventListener("click", () => this.#add("", "").querySelector("input").focus());
     this.rows.addEventListener("input", () => this.#changed());
     this.rows.addEventListener("paste", (event) => this.#paste(event));
+    // else this tab would write its own rows over those of another one
+    onStored(() => `terms.${this.direction}`, () => this.#fill());
   }
 
   /** Show the terms of a direction. */
@@ -26,16 +28,20 @@ export class Terms {
     this.dialog.querySelector("[data-role=direction]").textContent = `${names[0]} → ${names[1]}`;
     this.dialog.querySelector("[data-role=source]").textContent = names[0];
     this.dialog.querySelector("[data-role=target]").textContent = names[1];
-    this.rows.replaceChildren();
-    for (const [from, to] of load(`terms.${direction}`, [])) this.#add(from, to);
-    if (!this.rows.children.length) this.#add("", "");
-    this.#count();
+    this.#fill();
   }
 
   /** The complete terms of the direction that occur in a text. */
   in(text) {
     const lowered = text.toLowerCase();
     return this.toggle.checked ? this.#pairs().filter(([source]) => lowered.includes(source.toLowerCase())) : [];
+  }
+
+  #fill() {
+    this.rows.replaceChildren();
+    for (const [from, to] of load(`terms.${this.direction}`, []).filter(isPair)) this.#add(from, to);
+    if (!this.rows.children.length) this.#add("", "");
+    this.#count();
   }
 
   #pairs() {
@@ -88,3 +94,5 @@ export class Terms {
     this.#changed();
   }
 }
+
+const isPair = (value) => Array.isArray(value) && value.length === 2 && value.every((text) => typeof text === "string");

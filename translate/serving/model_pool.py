@@ -10,11 +10,14 @@ from pathlib import Path
 from translate.data.formats.language_names import same_language
 from translate.errors import UserError
 from translate.serving.batching import Record
+from translate.serving.file_state import FileState
+from translate.serving.model_version import ModelVersion, model_files
 from translate.serving.options import TranslationOptions
-from translate.serving.served_model import ModelVersion, ServedModel, Signature, signature_of
+from translate.serving.served_model import ServedModel
 
 _MEMORY_OF_A_PROCESS = 300 << 20  # bytes beside the weights, before a model was ever loaded
 _COPIES_OF_WEIGHTS = 2  # while they are read
+_PATIENCE = 5.0  # seconds that a busy model may stay while another one is wanted
 logger = logging.getLogger(__name__)
 
 
@@ -22,7 +25,7 @@ class UnknownDirectionError(Exception):
     """No model translates between these languages, or has this name."""
 
 
-class Models:
+class ModelPool:
     """All models of a service by name, the first of which is preferred where several have one direction.
 
     budget  bytes of all processes together; 0: unlimited. One model may always be loaded
@@ -33,7 +36,7 @@ class Models:
         self._budget = budget
         self._loading = asyncio.Lock()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._refused: dict[str, Signature] = {}  # by name of the model
+        self._refused: dict[str, tuple[FileState, ...]] = {}  # by name of the model
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self.by_name.values())
@@ -74,19 +77,19 @@ class Models:
         """Replace models whose files have changed and are complete; call it now and then."""
         for model in self:
             path = Path(model.settings.model)
-            signature = await asyncio.to_thread(signature_of, path)
-            if signature in (model.current.signature, self._refused.get(model.name)):
+            files = await asyncio.to_thread(model_files, path)
+            if files in (model.current.files, self._refused.get(model.name)):
                 continue
             try:
                 version = await asyncio.to_thread(ModelVersion.read, path)
-                if version.signature != await asyncio.to_thread(signature_of, path):
+                if version.files != await asyncio.to_thread(model_files, path):
                     continue  # still being written
                 async with self._loading:
-                    if model.is_loaded and version.version != model.current.version:
+                    if model.is_loaded and version.hash != model.current.hash:
                         await model.replace(version)
                     model.current = version
             except UserError as error:
-                self._refused[model.name] = signature  # until they change again
+                self._refused[model.name] = files  # until they change again
                 logger.error("%s: its changed files cannot be loaded, the former model stays: %s", model.name, error)
 
     async def close(self) -> None:
@@ -97,32 +100,43 @@ class Models:
         await asyncio.gather(*(model.unload() for model in self))
 
     def _start_loading(self, model: ServedModel) -> None:
-        if not model.is_loaded and model.name not in self._tasks:
+        if (not model.is_loaded or self._is_over_budget) and model.name not in self._tasks:
             task = asyncio.create_task(self._load(model))
             self._tasks[model.name] = task
             task.add_done_callback(lambda _: self._tasks.pop(model.name, None))
 
     async def _load(self, model: ServedModel) -> None:
         async with self._loading:
+            if model.is_loaded:  # one has grown
+                await self._make_room(0, least=1)
+                return
             await self._make_room(expected_memory(model))
             try:
                 await model.load()
             except UserError as error:
                 logger.error("%s: %s", model.name, error)
 
-    async def _make_room(self, needed: int) -> None:
-        """Unload the models that were not used for the longest time, once they have nothing to do."""
-        while self._budget and self._used() + needed > self._budget and self._loaded():
-            idle = [model for model in self._loaded() if model.is_idle]
-            if not idle:
-                await asyncio.sleep(0.05)
-                continue
-            oldest = min(idle, key=lambda model: model.last_used)
-            logger.info("%s: unloaded to make room", oldest.name)
-            await oldest.unload()
+    async def _make_room(self, needed: int, *, least: int = 0) -> None:
+        """Unload the least recently used models, idle ones first; busy ones are given some seconds to become idle.
+
+        least  number of models that stay
+        """
+        while self._budget and self._used() + needed > self._budget and len(loaded := self._loaded()) > least:
+            if not any(model.queue.is_idle for model in loaded):
+                await _first_idle(loaded, seconds=_PATIENCE)
+            model = min([each for each in loaded if each.queue.is_idle] or loaded, key=lambda each: each.last_used)
+            logger.info("%s: unloaded to make room", model.name)
+            await model.unload()
+            if model.queue.waiting:  # it gets its turn again, after those that wait now
+                self._start_loading(model)
 
     def _loaded(self) -> list[ServedModel]:
         return [model for model in self if model.is_loaded]
+
+    @property
+    def _is_over_budget(self) -> bool:
+        """True if models have grown beyond the budget, and another one than the last can be unloaded."""
+        return bool(self._budget) and self._used() > self._budget and len(self._loaded()) > 1
 
     def _used(self) -> int:
         return sum(model.memory for model in self._loaded())
@@ -130,10 +144,18 @@ class Models:
 
 def expected_memory(model: ServedModel) -> int:
     """Bytes that a model's processes take: as before, else estimated from its files."""
-    weights = sum(
-        size for name, _, size, _ in model.current.signature if name.endswith((".safetensors", ".bin", ".onnx"))
-    )
-    return model.memory or model.processes * (_MEMORY_OF_A_PROCESS + _COPIES_OF_WEIGHTS * weights)
+    one_process = _MEMORY_OF_A_PROCESS + _COPIES_OF_WEIGHTS * model.current.weight_bytes
+    return model.memory or model.processes * one_process
+
+
+async def _first_idle(models: Sequence[ServedModel], *, seconds: float) -> None:
+    """Wait until one of the models has nothing to do, at most so many seconds."""
+    waiting = [asyncio.ensure_future(model.queue.join()) for model in models]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
 
 
 def _is_direction(found: tuple[str, str], source: str, target: str) -> bool:

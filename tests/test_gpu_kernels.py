@@ -1,0 +1,79 @@
+"""Operations that take fewer kernels on a GPU give what the plain ones give; here computed on the CPU."""
+
+from unittest.mock import patch
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from translate.models.layers import Dropout, _AddDropped, joined_linear
+from translate.models.rotary import Rotary, _SplitAndRotate
+
+N, H, W = 10, 2, 8  # tokens, heads, width of a head
+
+
+@pytest.mark.parametrize("shape", [(N, 3 * H, W), (3, 3 * H, N, W)], ids=["packed", "padded"])
+def test_heads_are_split_and_rotated_as_by_single_operations(shape):
+    torch.manual_seed(1)
+    positions = torch.arange(N) if len(shape) == 3 else torch.arange(N).expand(3, N)
+    rotation = Rotary(W, 32)(positions)
+    first, second = (torch.randn(shape, generator=torch.Generator().manual_seed(2), requires_grad=True) for _ in "12")
+    expected = rotation.split(first)
+    found = _SplitAndRotate.apply(second, rotation.cosines, rotation.sines)
+    weights = [torch.randn_like(x) for x in expected]
+    for heads, parts in ((first, expected), (second, found)):
+        sum((part * weight).sum() for part, weight in zip(parts, weights, strict=True)).backward()
+        assert heads.grad is not None
+    for a, b in zip(expected, found, strict=True):
+        torch.testing.assert_close(a, b)
+    torch.testing.assert_close(first.grad, second.grad)
+
+
+def test_rotated_heads_keep_the_type_of_products():
+    rotation = Rotary(W, 32)(torch.arange(N))
+    heads = torch.randn(N, 3 * H, W, dtype=torch.bfloat16, requires_grad=True)
+    parts = _SplitAndRotate.apply(heads, rotation.cosines, rotation.sines)
+    assert {part.dtype for part in parts} == {torch.bfloat16}
+    parts[0].float().sum().backward()
+    assert heads.grad.dtype is torch.bfloat16
+    exact = rotation.rotate(heads.detach()[:, :H].float())
+    torch.testing.assert_close(parts[0].float(), exact, rtol=2**-8, atol=1e-3)
+
+
+def test_a_residual_connection_drops_and_scales_values_and_gradients_alike():
+    torch.manual_seed(1)
+    x = torch.randn(64, 32, requires_grad=True)
+    y = torch.ones(64, 32, dtype=torch.bfloat16, requires_grad=True)
+    result = _AddDropped.apply(x, y, torch.zeros(()), 0.25)
+    result.backward(torch.full_like(result, 3.0))
+    kept = (result - x).detach() > 0.5
+    assert 0.7 < kept.float().mean() < 0.8
+    torch.testing.assert_close((result - x).detach(), kept / 0.75, atol=1e-5, rtol=0)
+    assert y.grad.dtype is torch.bfloat16
+    assert torch.equal(y.grad.float(), kept * 4.0)
+    assert torch.equal(x.grad, torch.full_like(x, 3.0))
+
+
+def test_residual_connections_of_one_type_or_without_dropout_are_plain_sums():
+    x, y = torch.randn(2, 4, 4)
+    with patch.object(Tensor, "is_cuda", True):
+        assert torch.equal(Dropout(0.0).add(x, y.bfloat16()), x + y.bfloat16())
+        assert torch.equal(Dropout(0.5).eval().add(x, y), x + y)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_layers_of_one_input_are_one_product(bias):
+    torch.manual_seed(1)
+    layers, x = [nn.Linear(6, 4, bias=bias) for _ in range(3)], torch.randn(5, 6)
+    expected = [layer(x) for layer in layers]
+    with patch.object(Tensor, "is_cuda", True), patch.object(nn.Linear, "forward", None):
+        found = joined_linear(layers, x)
+    for a, b in zip(expected, found, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_layers_that_are_adapted_keep_their_own_products():
+    layers = [nn.Sequential(nn.Linear(6, 4)), nn.Linear(6, 4)]
+    x = torch.randn(5, 6)
+    with patch.object(Tensor, "is_cuda", True):
+        assert all(torch.equal(a, layer(x)) for a, layer in zip(joined_linear(layers, x), layers, strict=True))

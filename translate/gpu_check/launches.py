@@ -1,0 +1,127 @@
+"""Counts of what a GPU would do: kernel launches, host reads, floating-point operations and bytes.
+
+One operation of PyTorch counts as one launch, except where several kernels are known. Views and allocations are none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+# operations that allocate or describe tensors, beside views
+_WITHOUT_KERNEL = {"empty", "empty_like", "empty_strided", "new_empty", "_unsafe_view", "device", "lift_fresh"}
+# operations that return a value to the host, which waits for the device
+_HOST_READS = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "unique", "is_nonzero"}
+# kernels of an operation, where there are more than one; sorting and scattering the rows of an embedding's gradient
+_KERNELS = {"embedding_dense_backward": 6, "sort": 2, "topk": 2, "_varlen_attn_backward": 3}
+# the tensors that one launch of a multi-tensor kernel takes, by the lists of tensors that it reads (MultiTensorApply)
+_TENSORS_PER_LAUNCH = {1: 110, 2: 64, 3: 48, 4: 36, 5: 30}
+_ELEMENTS_PER_LAUNCH = 320 * 65_536
+_OPTIMIZERS = {"_fused_adamw_", "_fused_adam_"}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One operation on the device.
+
+    launches  kernels that it starts
+    flops     floating-point operations, of matrix products and attention alone
+    size      bytes that it reads and writes
+    """
+
+    name: str
+    launches: int
+    flops: int
+    size: int
+
+
+@dataclass
+class Work:
+    """What has been launched, in order, and the operations that made the host wait."""
+
+    kernels: list[Kernel] = field(default_factory=list)
+    host_reads: list[str] = field(default_factory=list)
+
+    @property
+    def launches(self) -> int:
+        return sum(kernel.launches for kernel in self.kernels)
+
+    def by_name(self) -> Counter[str]:
+        """Launches of each operation."""
+        counts: Counter[str] = Counter()
+        for kernel in self.kernels:
+            counts[kernel.name] += kernel.launches
+        return counts
+
+
+class LaunchCounter(TorchDispatchMode):
+    """Records the work of all operations inside; see Work.
+
+    A value that the host reads is `value_read`, as a pretended device has none.
+    """
+
+    def __init__(self, *, value_read: float = 0.0):
+        super().__init__()
+        self.work, self._value_read = Work(), value_read
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, arguments: tuple[Any, ...] = (), options: Mapping[str, Any] | None = None
+    ) -> Any:
+        name, options = operation.overloadpacket.__name__, options or {}
+        if name in ("item", "_local_scalar_dense"):  # in inference mode, elsewhere
+            self.work.host_reads.append(name)
+            return _of_type(self._value_read, arguments[0].dtype)
+        result = operation(*arguments, **options)
+        if name in _HOST_READS:
+            self.work.host_reads.append(name)
+        if name not in _WITHOUT_KERNEL and not _is_view(operation, (arguments, options), result):
+            self.work.kernels.append(_kernel(operation, name, arguments, options, result))
+        return result
+
+
+def _of_type(value: float, dtype: torch.dtype) -> float | int | bool:
+    return value if dtype.is_floating_point else bool(value) if dtype is torch.bool else int(value)
+
+
+def _is_view(operation: Any, arguments: Any, result: Any) -> bool:
+    """True if all results share the memory of arguments that the operation does not write to."""
+    known = {x.untyped_storage()._cdata for x in tree_leaves(arguments) if isinstance(x, Tensor)}
+    results = [x for x in tree_leaves(result) if isinstance(x, Tensor)]
+    return not operation._schema.is_mutable and all(x.untyped_storage()._cdata in known for x in results)
+
+
+def _kernel(operation: Any, name: str, arguments: tuple[Any, ...], options: Mapping[str, Any], result: Any) -> Kernel:
+    flops = flop_registry.get(operation.overloadpacket)
+    tensors = [x for x in tree_leaves([arguments, dict(options), result]) if isinstance(x, Tensor)]
+    return Kernel(
+        name,
+        launches=_launches(name, arguments),
+        flops=int(flops(*arguments, **options, out_val=result)) if flops else 0,
+        size=sum(x.numel() * x.element_size() for x in tensors),
+    )
+
+
+def _launches(name: str, arguments: Sequence[Any]) -> int:
+    if name.startswith("_foreach_") or name in _OPTIMIZERS:
+        lists = [x for x in arguments if isinstance(x, list | tuple) and x and isinstance(x[0], Tensor)]
+        numbers = [x for x in lists if x[0].dim()] or lists
+        per_launch = _TENSORS_PER_LAUNCH[min(max(len(numbers), 1), 5)]
+        elements = sum(x.numel() for x in lists[0])
+        return max(-(-len(lists[0]) // per_launch), math.ceil(elements / _ELEMENTS_PER_LAUNCH))
+    return _KERNELS.get(name, 1)
+
+
+def work_of(function: Callable[[], object], *, value_read: float = 0.0) -> Work:
+    """The work of a function."""
+    with LaunchCounter(value_read=value_read) as counter:
+        function()
+    return counter.work

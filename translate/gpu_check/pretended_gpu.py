@@ -1,0 +1,92 @@
+"""Updates and decoding steps on a pretended GPU, whose work is counted.
+
+Tensors have shapes and types alone (FakeTensorMode), so that a model of any size runs in seconds on a CPU, along the
+branches that it takes on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from translate.batch import Tokens
+from translate.decoding.config import SearchConfig
+from translate.decoding.native_engine import ActiveBatch, start_search
+from translate.device import Precision
+from translate.distributed import World
+from translate.gpu_check.launches import Work, work_of
+from translate.gpu_check.updates import example_batch
+from translate.models import Vocabularies, build_model, kv_cache
+from translate.models.quantised import with_cast_weights
+from translate.tokenizer import EOS
+from translate.training.config import TrainConfig
+from translate.training.optimizer import make_optimizer
+from translate.training.parallel import ParallelModel
+from translate.training.step import train_step
+from translate.training.weight_casts import WeightCasts
+
+_CPU = torch.device("cpu")  # of the pretended tensors: PyTorch without CUDA has no others
+_BEGUN = 8  # decoding steps before one is counted
+
+
+@contextmanager
+def pretended_gpu() -> Iterator[FakeTensorMode]:
+    """Context in which tensors compute nothing and answer that they are on a GPU."""
+    is_cuda = property(lambda tensor: True)
+    kv_cache._own_slots.cache_clear()
+    with (
+        patch.object(torch.Tensor, "is_cuda", is_cuda),
+        patch.object(F, "dropout", lambda x, rate: torch.native_dropout(x, rate, True)[0]),  # one kernel there
+        patch("translate.training.step.copy_to_cpu", lambda numbers: (numbers, None)),
+        FakeTensorMode() as mode,
+    ):
+        yield mode
+    kv_cache._own_slots.cache_clear()
+
+
+def update_work(config: TrainConfig, *, tokens: int, vocabulary: int = 8000) -> Work:
+    """The work of one update in bf16, of a packed batch of so many tokens; not of the first, which allocates."""
+    batch = example_batch(tokens, vocabulary=vocabulary)
+    with pretended_gpu() as mode:
+        model = build_model(config.model, Vocabularies(vocabulary, vocabulary, shared=True))
+        casts = WeightCasts(model, torch.bfloat16, overlapping=False)
+        trained = ParallelModel(model.train(), model, _CPU, Precision.bf16, casts=casts)
+        optimizer = make_optimizer(model, config.optimizer)
+        batches = [_as_fake(batch, mode)]
+
+        def update() -> None:
+            train_step(trained, optimizer, batches, config, World(), step=1)
+
+        update()
+        return work_of(update)
+
+
+def steps_work(
+    config: TrainConfig, search: SearchConfig, *, sentences: int, length: int, steps: int = 4, vocabulary: int = 8000
+) -> Work:
+    """The work of some decoding steps of a full batch in bf16, once every hypothesis has a few tokens."""
+    sources = [(EOS + 1,) * length] * sentences
+    with pretended_gpu(), torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        model = build_model(config.model, Vocabularies(vocabulary, vocabulary, shared=True)).eval()
+        model = with_cast_weights(model, torch.bfloat16)
+        state = model.start(model.encode(Tokens.pad([[*source, EOS] for source in sources])))
+        started = start_search(sources, search, max_length=model.max_length)
+        batch = ActiveBatch(state, started, list(range(sentences)))
+
+        def step(number: int) -> None:
+            for _ in range(number):
+                batch.step(model)
+
+        work_of(lambda: step(_BEGUN), value_read=_BEGUN)
+        return work_of(lambda: step(steps), value_read=_BEGUN)
+
+
+def _as_fake(value: Any, mode: FakeTensorMode) -> Any:
+    return mode.from_tensor(value) if isinstance(value, Tensor) else value._with_each(lambda x: _as_fake(x, mode))

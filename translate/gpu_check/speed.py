@@ -1,0 +1,239 @@
+"""Speed of this device: what it reaches at best, and training and decoding of each size of model.
+
+Weights are random, batches are of random sentences of ordinary lengths. A stage ends at its limit of time, and names
+what it has left out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import product
+
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+from translate.batch import Batch, pad_batch
+from translate.decoding.config import SearchConfig
+from translate.decoding.native_engine import NativeEngine
+from translate.device import Precision, fastest_training_precision
+from translate.distributed import World
+from translate.gpu_check import NO_CUDA, Check
+from translate.gpu_check.runs import train_config
+from translate.gpu_check.updates import example_batch
+from translate.models import Vocabularies, build_model
+from translate.models.seq2seq import Seq2Seq
+from translate.training.config import TrainConfig
+from translate.training.fast_path import CANDIDATES, MakeUpdate, Workload
+from translate.training.optimizer import make_optimizer
+from translate.training.parallel import ParallelModel, decide_training, parallelize
+from translate.training.path_trials import EAGER, LeftOut
+from translate.training.step import PendingUpdate
+
+VOCABULARY = 16_000
+SIZES, SIZES_ON_CPU = ("tiny", "small", "base", "big"), ("tiny",)
+TOKENS, TOKENS_ON_CPU = (4096, 8192, 32_768), (1024,)
+DECODED = ((1, "one sentence"), (128, "128 sentences"), (1024, "1,024 sentences"))
+SECONDS, SECONDS_ON_CPU = 2.0, 0.5  # of a measurement
+STAGE_SECONDS = 420.0  # after which a stage begins no other measurement
+BATCHES = 4  # that updates take in turns
+PROFILED = 3  # updates
+# words in the names of kernels, on GPUs and CPUs; the first that fits counts
+KINDS = {
+    "attention": ("flash", "fmha", "attn", "attention"),
+    "products": ("gemm", "cutlass", "nvjet", "xmma", "addmm", "::mm", "matmul", "linear"),
+    "optimizer": ("multi_tensor", "adam", "foreach"),
+    "norms": ("norm",),
+    "softmax and loss": ("softmax", "gather", "scatter"),
+    "embeddings": ("embedding", "index"),
+    "copies and casts": ("copy", "memcpy", "cast", "cat"),
+}
+
+
+def ceilings(check: Check) -> None:
+    """Rates of large matrix products and copies, which training is compared with."""
+    size = 8192 if check.can.on_gpu else 1024
+    for precision in dict.fromkeys((Precision.fp32, fastest_training_precision(check.can))):
+        check.note(
+            f"products of {size:,} x {size:,} in {precision}", f"{products(check, precision, size) / 1e12:.2f} TFLOP/s"
+        )
+    source = torch.empty(2**28 if check.can.on_gpu else 2**24, device=check.device)
+    target = torch.empty_like(source)
+    seconds = seconds_per_call(check, lambda: target.copy_(source))
+    check.note("copies, read and written", f"{2 * source.nbytes / seconds / 1e9:,.0f} GB/s")
+
+
+def products(check: Check, precision: Precision, size: int) -> float:
+    """Floating-point operations per second of square matrix products."""
+    dtype = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}.get(precision, torch.float32)
+    left, right = torch.randn(2, size, size, device=check.device).to(dtype).unbind()
+    result = torch.empty_like(left)
+    return 2 * size**3 / seconds_per_call(check, lambda: torch.mm(left, right, out=result))
+
+
+def seconds_per_call(check: Check, work: Callable[[], Tensor]) -> float:
+    """Mean time of some work, after a first call."""
+    work()
+    synchronize(check)
+    count, started = 0, time.perf_counter()
+    limit = SECONDS if check.can.on_gpu else SECONDS_ON_CPU
+    while time.perf_counter() - started < limit:
+        for _ in range(10 if check.can.on_gpu else 1):
+            work()
+            count += 1
+        synchronize(check)
+    return (time.perf_counter() - started) / count
+
+
+def training_speed(check: Check) -> None:
+    """Target tokens a second, share of the ceiling, peak memory and where the time goes, by size and batch."""
+    ceiling = products(check, fastest_training_precision(check.can), 8192 if check.can.on_gpu else 1024)
+    sizes, lengths = (SIZES, TOKENS) if check.can.on_gpu else (SIZES_ON_CPU, TOKENS_ON_CPU)
+    started = time.monotonic()
+    for path, size, tokens in product(CANDIDATES if check.can.on_gpu else (EAGER,), sizes, lengths):
+        name = f"{size}, {tokens:,} tokens, {path}"
+        if time.monotonic() - started > STAGE_SECONDS:
+            check.leave_out(name, "out of time")
+            continue
+        try:
+            check.result.table.append({"training": name, **train_speed(check, size, tokens, path, ceiling)})
+        except (RuntimeError, MemoryError, LeftOut) as error:  # of this size alone, as for lack of memory
+            check.leave_out(name, str(error).partition("\n")[0])
+    if not check.can.on_gpu:
+        check.leave_out("sizes above tiny, compiled and graphed updates, memory and shares of a GPU", NO_CUDA)
+
+
+def train_speed(check: Check, size: str, tokens: int, path: str, ceiling: float) -> dict[str, str]:
+    """A row of the table; path: see compute.fast_path."""
+    config = train_config(check, {"model": size})
+    batches = [example_batch(tokens, vocabulary=VOCABULARY, seed=number) for number in range(BATCHES)]
+    decision = decide_training(check.device, check.can, precision=Precision.auto, head_width=config.model.head_width)
+    if not decision.packed:
+        batches = [as_padded(batch) for batch in batches]
+    if check.can.on_gpu:
+        batches = [batch.pin_memory() for batch in batches]
+        torch.cuda.reset_peak_memory_stats()
+    model = parallelize(_model(config).train(), World(), decision)
+    workload = Workload(model, make_optimizer(model.module, config.optimizer), config, World(), is_trial=True)
+    with CANDIDATES[path](workload) as make_update:
+        return _measured(check, model, batches, make_update, ceiling)
+
+
+def _measured(
+    check: Check, model: ParallelModel, batches: Sequence[Batch], make_update: MakeUpdate, ceiling: float
+) -> dict[str, str]:
+    def update(number: int) -> PendingUpdate:
+        return make_update([batches[number % BATCHES]], step=number + 1)
+
+    for number in range(BATCHES):  # kernels are chosen, models compiled and graphs recorded, for each shape
+        update(number).result()
+    updates, seconds = _timed(check, update)
+    target_tokens = sum(batch.num_target_tokens for batch in batches) / BATCHES
+    # six operations for each token and weight, forward and backward (Kaplan et al. 2020); attention is left out
+    linear = (module for module in model.module.modules() if isinstance(module, nn.Linear))
+    flops = 6 * target_tokens * sum(module.weight.numel() for module in linear)
+    row = {
+        "tokens/s": f"{updates * target_tokens / seconds:,.0f}",
+        "ms": f"{1000 * seconds / updates:.1f}",
+        "of ceiling": f"{updates * flops / seconds / ceiling:.0%}",
+    }
+    if check.can.on_gpu:
+        row["GiB"] = f"{torch.cuda.max_memory_allocated() / 2**30:.1f}"
+    return row | shares(check, update)
+
+
+def _timed(check: Check, update: Callable[[int], PendingUpdate]) -> tuple[int, float]:
+    """Number of updates, each read when the next one has been launched, and their seconds."""
+    limit, count = SECONDS if check.can.on_gpu else SECONDS_ON_CPU, 0
+    started, pending = time.perf_counter(), update(0)
+    while time.perf_counter() - started < limit:
+        count += 1
+        newest = update(count)
+        pending.result()
+        pending = newest
+    pending.result()
+    synchronize(check)
+    return count + 1, time.perf_counter() - started
+
+
+def shares(check: Check, update: Callable[[int], PendingUpdate]) -> dict[str, str]:
+    """Shares of the device's time by kind of kernel, and waits for it in an update."""
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if check.can.on_gpu else [])]
+    with profile(activities=activities) as recorded:
+        results = [update(number) for number in range(PROFILED)]
+        synchronize(check)
+    del results
+    times: Counter[str] = Counter()
+    waits = 0
+    for event in recorded.key_averages():
+        waits += event.count if "Synchronize" in event.key else 0
+        times[kind_of(event.key)] += event.self_device_time_total if check.can.on_gpu else event.self_cpu_time_total
+    total = sum(times.values()) or 1
+    largest = ", ".join(f"{kind} {time / total:.0%}" for kind, time in times.most_common(4) if time > 0.03 * total)
+    # the one at the end is of this function
+    return {"time": largest} | ({"waits": f"{max(0, waits - 1) / PROFILED:.1f}"} if check.can.on_gpu else {})
+
+
+def kind_of(kernel: str) -> str:
+    """The kind that the name of a kernel belongs to."""
+    name = kernel.lower()
+    return next((kind for kind, words in KINDS.items() if any(word in name for word in words)), "elementwise, others")
+
+
+def decoding_speed(check: Check) -> None:
+    """Sentences and tokens a second of beam search, of many sentences and of one at a time."""
+    sizes = ("small", "base") if check.can.on_gpu else SIZES_ON_CPU
+    started = time.monotonic()
+    for size, (sentences, name) in product(sizes, DECODED if check.can.on_gpu else DECODED[:1]):
+        if time.monotonic() - started > STAGE_SECONDS:
+            check.leave_out(f"{size}, {name}", "out of time")
+            continue
+        check.result.table.append({"decoding, beam 4": f"{size}, {name}", **decode_speed(check, size, sentences)})
+    if not check.can.on_gpu:
+        check.leave_out("sizes above tiny, and full batches", NO_CUDA)
+
+
+def decode_speed(check: Check, size: str, sentences: int) -> dict[str, str]:
+    """A row of the table. An untrained model ends no sentence: translations are as long as their sources."""
+    config = train_config(check, {"model": size})
+    engine = NativeEngine(model=_model(config).to(check.device).eval(), device=check.device, workers=1)
+    search = SearchConfig(beam_size=4, max_length_ratio=1.0, max_length_offset=0)
+    lines = [tuple(ids[:-1].tolist()) for ids in _sentences(sentences)]
+    found = engine.search(lines, search)
+    count = 0
+    synchronize(check)
+    started = time.perf_counter()
+    while time.perf_counter() - started < (SECONDS if check.can.on_gpu else SECONDS_ON_CPU):
+        found = engine.search(lines, search)
+        count += 1
+    seconds = time.perf_counter() - started
+    tokens = count * sum(len(hypotheses[0].tokens) + 1 for hypotheses in found)
+    return {
+        "sentences/s": f"{count * sentences / seconds:,.1f}",
+        "tokens/s": f"{tokens / seconds:,.0f}",
+        "ms": f"{1000 * seconds / count:.1f}",
+    }
+
+
+def _sentences(count: int) -> list[Tensor]:
+    """Source sentences of a batch of random ones, with their EOS."""
+    batch = example_batch(64 * (count + 8), vocabulary=VOCABULARY)
+    return [torch.from_numpy(ids) for ids in batch.source.sentences()[:count]]
+
+
+def _model(config: TrainConfig) -> Seq2Seq:
+    torch.manual_seed(config.run.seed)
+    return build_model(config.model, Vocabularies(VOCABULARY, VOCABULARY, shared=True))
+
+
+def as_padded(batch: Batch) -> Batch:
+    """The same sentences in rows."""
+    return pad_batch([ids[:-1] for ids in batch.source.sentences()], [ids[1:] for ids in batch.target.sentences()])
+
+
+def synchronize(check: Check) -> None:
+    """Wait for the device."""
+    if check.can.on_gpu:
+        torch.cuda.synchronize()
