@@ -127,7 +127,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "run__max_steps": 220,
         "validation__every": 110,
         "run__save_every": 220,
-        "validation__attention_maps": 0,
         "data__cleaning__max_ratio": 0,
     }
     process = call_here("train", *options(write_documents(folder / "corpus"), folder / "run", **changes))

@@ -189,7 +189,7 @@ def test_lower_loss_breaks_ties_of_scores_without_resetting_patience(corpus, tmp
 def test_averaged_model_has_the_score_of_the_run_when_it_is_best(corpus, tmp_path, monkeypatch):
     """In a sweep: what Optuna and trials.tsv get, the HParams tab and result.json, this time and every later one."""
     trial = Trial(sweep=tmp_path, number=0, metric="loss", varied={})
-    settings = {**SHORT, "averaging__last": 2, "validation__metric": "loss", "validation__attention_maps": 0}
+    settings = {**SHORT, "averaging__last": 2, "validation__metric": "loss"}
     config = composed(options(corpus, trial.folder, **settings))
     canned(monkeypatch, [3.0, 2.9, 1.5])
     assert run_trial(config, trial, train) == 1.5

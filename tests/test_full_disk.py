@@ -50,7 +50,7 @@ def fill(disk: Path, *, free: int = 0) -> None:
 
 
 def words(model: Path, run: Path, **changes: object) -> list[str]:
-    settings = {"run__max_steps": 20, "validation__every": 10, "run__save_every": 10, "validation__attention_maps": 0}
+    settings = {"run__max_steps": 20, "validation__every": 10, "run__save_every": 10}
     return options(model.parent / "corpus", run, **settings | changes)
 
 

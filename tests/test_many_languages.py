@@ -19,7 +19,6 @@ SMALL = {
     "model__d_model": 16,
     "model__ffn_dim": 16,
     "validation__every": 10,
-    "validation__attention_maps": 0,
     "run__save_every": 10,
     "averaging__last": 0,
     "schedule__name": "inverse_sqrt",  # the rate does not depend on the length of the run

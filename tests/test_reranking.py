@@ -149,7 +149,7 @@ def right_to_left(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in write_corpus(folder / "corpus").glob("*.tgt"):
         path.write_text("".join(f"{line} = 9\n" for line in read_lines(path)))
     changes = {"data__reverse_target": "true", "run__max_steps": 60, "sampling__target": 0.9}
-    changes |= {"validation__attention_maps": 0, "run__save_every": 60}
+    changes |= {"run__save_every": 60}
     process = call_here("train", *options(folder / "corpus", folder / "run", **changes))
     assert process.returncode == 0, process.stderr.decode()
     return folder / "run"

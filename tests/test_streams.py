@@ -143,7 +143,7 @@ def test_compare_ends_quietly_when_its_reader_leaves(words):
 
 
 def train_words(model: Path, run: Path) -> list[str]:
-    changes = {"run__max_steps": 20, "validation__every": 10, "run__save_every": 20, "validation__attention_maps": 0}
+    changes = {"run__max_steps": 20, "validation__every": 10, "run__save_every": 20}
     return options(model.parent / "corpus", run, **changes)
 
 

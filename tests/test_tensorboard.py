@@ -23,7 +23,7 @@ from translate.training.loggers.tensorboard_columns import COLUMNS_FILE, experim
 from translate.training.samples import marked_difference
 from translate.training.stopping import Trial
 
-SHORT = {"run__max_steps": 20, "validation__every": 10, "run__save_every": 20, "validation__attention_maps": 0}
+SHORT = {"run__max_steps": 20, "validation__every": 10, "run__save_every": 20}
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from event_files import pictures
 from forked import forked, waiting_in
 from in_process import call_here
 from small_runs import REPOSITORY, command, composed, environment, options, start, write_corpus
@@ -33,7 +34,7 @@ def corpus(tmp_path_factory):
 def finished(corpus, tmp_path_factory):
     """The folder and the output of an undisturbed run of 120 updates."""
     folder = tmp_path_factory.mktemp("runs") / "undisturbed"
-    result = call_here("train", *options(corpus, folder))
+    result = call_here("train", *options(corpus, folder, validation__attention_maps=1))
     assert result.returncode == 0, result.stderr.decode()
     return folder, result.stderr.decode()
 
@@ -87,6 +88,7 @@ def test_run_folder_holds_models_logs_and_manifest(finished):
     manifest = json.loads((folder / "best" / "manifest.json").read_text(encoding="utf-8"))
     assert {"commit", "torch", "seed", "data", "tokenizer", "step", "source_language"} <= manifest.keys()
     assert "pairs read" in output
+    assert "valid_cross_attention/1" in pictures(folder)
 
 
 def test_last_log_line_has_the_score_that_sacrebleu_prints(finished, corpus):
@@ -124,6 +126,7 @@ def test_equal_configurations_give_equal_weights(finished, corpus, tmp_path):
 )
 def test_resumed_run_of_every_architecture_equals_the_uninterrupted_one(corpus, tmp_path, changes):
     changes |= {"model__ffn_dim": None, "model__num_heads": None, "run__save_every": 20, "validation__every": 40}
+    changes |= {"validation__attention_maps": 1}
     changes |= {"schedule__name": "inverse_sqrt"}  # which does not depend on where a run ends
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for folder, steps in ((whole, 40), (parts, 20), (parts, 40)):
@@ -281,15 +284,16 @@ def test_a_second_command_on_the_same_run_is_refused_until_the_first_is_killed(f
 def test_two_processes_train_one_model(finished, corpus, tmp_path):
     """torchrun with two processes: the same number of updates, one run folder, a model that decodes."""
     torchrun = [command("train")[0], "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    words = options(corpus, tmp_path / "run", run__max_steps=20, validation__attention_maps=1)
     result = subprocess.run(
-        [*torchrun, "-m", "translate.train", *options(corpus, tmp_path / "run", run__max_steps=20)],
+        [*torchrun, "-m", "translate.train", *words],
         cwd=REPOSITORY,
         env=environment(),
         capture_output=True,
         timeout=300,
     )
     assert result.returncode == 0, result.stderr.decode()
-    assert b"2 processes" in result.stderr
+    assert b"2 processes, whose update has up to " in result.stderr
     assert result.stderr.count(b"stopped at step 20") == 1
     decoded = call_here("decode", f"model={tmp_path / 'run'}", "threads=1", stdin=b"1 2 3\n")
     assert decoded.stdout.count(b"\n") == 1

@@ -27,7 +27,6 @@ SHORT = {
     "run__save_every": 5,
     "validation__metric": "loss",
     "averaging__last": 0,
-    "validation__attention_maps": 0,
 }
 
 

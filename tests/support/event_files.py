@@ -22,6 +22,11 @@ def curves(folder: Path) -> dict[str, dict[int, float]]:
     return {tag: {event.step: event.value for event in events.Scalars(tag)} for tag in events.Tags()["scalars"]}
 
 
+def pictures(folder: Path) -> list[str]:
+    """Names of the pictures."""
+    return EventAccumulator(str(folder)).Reload().Tags()["images"]
+
+
 def hparams_row(folder: Path) -> tuple[str, dict[str, object], int]:
     """The row of the HParams tab: title, settings and results, and status; 0: the run has not ended."""
     events = EventAccumulator(str(folder)).Reload()

@@ -78,7 +78,7 @@ def options(corpus: Path, run: Path, **changes: object) -> list[str]:
         "compute.threads": 1,
         "schedule.warmup_steps": 20,
         "validation.every": 60,
-        "validation.attention_maps": 1,
+        "validation.attention_maps": 0,
         "run.log_every": 5,
         "run.save_every": 30,
         "run.max_steps": 120,

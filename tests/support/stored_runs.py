@@ -20,7 +20,7 @@ BLOWN_UP = {"optimizer__learning_rate": 1e30, "optimizer__clip_norm": 0, "schedu
 
 def train_here(corpus: Path, folder: Path, **changes: object) -> float | None:
     """Train for 10 updates unless changed; the metric of the best validation."""
-    settings = {"validation__attention_maps": 0, "averaging__last": 0, **SHORT, **changes}
+    settings = {"averaging__last": 0, **SHORT, **changes}
     return train(composed(options(corpus, folder, **settings)))
 
 

@@ -16,7 +16,7 @@ def trained_model() -> Path:
     # a folder of this process, which is removed when it ends
     folder = Path(_FOLDER.name)
     corpus = write_corpus(folder / "corpus")
-    changes = {"run__max_steps": 20, "validation__every": 20, "run__save_every": 20, "validation__attention_maps": 0}
+    changes = {"run__max_steps": 20, "validation__every": 20, "run__save_every": 20}
     process = call_here("train", *options(corpus, folder / "run", **changes))
     assert process.returncode == 0, process.stderr.decode()
     return folder / "run"

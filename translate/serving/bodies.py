@@ -20,7 +20,7 @@ Fields = TypeVar("Fields", bound=BaseModel)
 Result = TypeVar("Result")
 
 
-async def read_fields(request: Request, kind: type[Fields], *, max_bytes: int) -> Fields:
+async def read_fields(request: Request, kind: type[Fields]) -> Fields:
     """The fields of a body, which may be JSON or a form, with those of the address.
 
     Raises AccessError before the body is read if the headers have a wrong key, or lack one that the body cannot have;
@@ -33,7 +33,7 @@ async def read_fields(request: Request, kind: type[Fields], *, max_bytes: int) -
     service.check_key(request, may_be_in_body=_KEY in kind.model_fields)
     fields: dict[str, Any] = dict(request.query_params)
     if content_type in _FORMS:
-        form = await request.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=max_bytes)
+        form = await request.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=service.limits.body)
         several: dict[str, list[Any]] = {}
         for name, value in form.multi_items():
             several.setdefault(name, []).append(value)

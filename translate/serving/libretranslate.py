@@ -57,7 +57,7 @@ class FileFields(BaseModel, arbitrary_types_allowed=True):
 async def translate(request: Request) -> dict[str, Any]:
     """Translate a text, or each text of a list."""
     service: Service = request.app.state.service
-    fields = await read_fields(request, TranslateFields, max_bytes=service.limits.body)
+    fields = await read_fields(request, TranslateFields)
     texts = [fields.q] if isinstance(fields.q, str) else fields.q
     service.admit(request, fields.api_key, texts)
     if fields.alternatives >= service.limits.n_best:
@@ -77,7 +77,7 @@ async def translate(request: Request) -> dict[str, Any]:
 async def translate_file(request: Request) -> dict[str, str]:
     """Translate a document; the answer names the address from which it can be fetched for some minutes."""
     service: Service = request.app.state.service
-    fields = await read_fields(request, FileFields, max_bytes=service.limits.body)
+    fields = await read_fields(request, FileFields)
     client = service.admit(request, fields.api_key, [])
     name = PurePath(fields.file.filename or "").name[-_LONGEST_NAME:]
     file_format = format_of(name)
@@ -115,7 +115,7 @@ async def _slices(content: bytes) -> AsyncIterator[bytes]:
 async def detect(request: Request) -> list[dict[str, Any]]:
     """Languages of a text by their probability in percent."""
     service: Service = request.app.state.service
-    fields = await read_fields(request, DetectFields, max_bytes=service.limits.body)
+    fields = await read_fields(request, DetectFields)
     texts = [fields.q] if isinstance(fields.q, str) else fields.q
     service.admit(request, fields.api_key, texts)
     return [each.to_plain() for each in service.detect(texts)]

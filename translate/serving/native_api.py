@@ -56,7 +56,7 @@ class TranslateFields(BaseModel):
 async def translate(request: Request) -> dict[str, Any]:
     """Translate texts; the records of their lines are those of python -m translate.decode format=json."""
     service: Service = request.app.state.service
-    fields = await read_fields(request, TranslateFields, max_bytes=service.limits.body)
+    fields = await read_fields(request, TranslateFields)
     texts = [fields.text] if isinstance(fields.text, str) else fields.text
     service.admit(request, "", texts)
     record: RequestRecord = request.state.record
@@ -76,7 +76,7 @@ async def translate(request: Request) -> dict[str, Any]:
 async def stream(request: Request) -> StreamingResponse:
     """Translate one text; each sentence is a line of JSON, sent when it is done, in the order of the text."""
     service: Service = request.app.state.service
-    fields = await read_fields(request, TranslateFields, max_bytes=service.limits.body)
+    fields = await read_fields(request, TranslateFields)
     if not isinstance(fields.text, str):
         raise UserError("text: one text is expected")
     service.admit(request, "", [fields.text])

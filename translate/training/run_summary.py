@@ -40,7 +40,10 @@ def log_description(
     """Log what the run consists of, and what its user should know before its first update."""
     if not states.world.is_main:
         return
-    processes = f"; {states.world.size} processes" if states.world.size > 1 else ""
+    processes = ""
+    if (size := states.world.size) > 1:
+        tokens = config.batch.tokens * config.batch.accumulation * size
+        processes = f"; {size} processes, whose update has up to {tokens:,} tokens a side, {size} times those of one"
     logger.info(
         f"{config.name}: {_describe_data(config, data, batches, state)}; {_describe_model(config, state)}{processes}"
     )
