@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from small_runs import ON_CPU, update_config
 from translate.batch import Batch, pack_batch, pad_batch
 from translate.device import Precision
 from translate.distributed import World
+from translate.gpu_check.launches import work_of
+from translate.gpu_check.pretended_gpu import _as_fake, pretended_gpu
+from translate.gpu_check.updates import example_batch
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.training import graphed, loss_scale
@@ -21,8 +25,9 @@ from translate.training.fast_path import Workload
 from translate.training.graphed import GraphedUpdates, obstacle, shape_of
 from translate.training.loss_scale import LossScale
 from translate.training.optimizer import OptimizerConfig, OptimizerName, make_optimizer
-from translate.training.parallel import parallelize
+from translate.training.parallel import ParallelModel, parallelize
 from translate.training.spikes import SpikeLimits
+from translate.training.weight_casts import WeightCasts
 
 ALONE = World()
 # exact in fp32, in which a recorded update reads it
@@ -186,6 +191,30 @@ def test_where_memory_for_graphs_is_short_the_update_is_repeated_without_them(mo
     assert_equal(work, plain)
     assert "does not fit into memory beside them" in caplog.text
     assert len(calls) == 3
+
+
+class Idle(Repeating):
+    """Repeats nothing, as a graph's kernels are launched at once."""
+
+    def record(self, work):
+        return lambda: None
+
+
+def test_a_recorded_update_reads_nothing_on_the_host_and_a_replay_launches_copies_alone(monkeypatch):
+    """On a pretended GPU, in bf16 and packed."""
+    monkeypatch.setattr(graphed, "copy_to_cpu", lambda numbers: (numbers, None))
+    with pretended_gpu() as mode:
+        model = build_model(ARCHITECTURES["transformer"][0].tiny(dropout=0.1), Vocabularies(40, 40, shared=True))
+        casts = WeightCasts(model, torch.bfloat16, overlapping=False)
+        trained = ParallelModel(model.train(), model, torch.device("cpu"), Precision.bf16, casts=casts)
+        optimizer = make_optimizer(model, OptimizerConfig())
+        updates = GraphedUpdates(Workload(trained, optimizer, update_config(), ALONE), Idle())
+        batches = [_as_fake(example_batch(512, vocabulary=40), mode)]
+        first, replayed = (work_of(partial(updates, batches, step=step)) for step in (1, 2))
+    assert first.host_reads == replayed.host_reads == []
+    assert first.launches > 200
+    # four numbers; ids, positions and offsets of both sides, labels; the result
+    assert replayed.by_name() == {"fill_": 4, "copy_": 7, "clone": 1}
 
 
 def test_what_cannot_be_recorded_is_named():
