@@ -199,7 +199,7 @@ def _choose(
         logger.info(f"fast path: {before.choice}, as tried before on this device")
         return before.choice
     if changes:
-        logger.info(f"fast path: another than before ({'; '.join(changes)})")
+        logger.info(f"fast path: the verdict before was for other conditions ({'; '.join(changes)})")
     if is_short(workload.config.run, state.progress):
         logger.info("fast path: eager, without trials, as the run is short")
         return EAGER
