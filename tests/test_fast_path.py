@@ -212,7 +212,7 @@ def test_another_device_is_named_and_the_ways_are_tried_again(corpus, plain, tmp
     monkeypatch.setattr(fast_path, "provenance", lambda: provenance() | {"hardware": "NVIDIA H100"})
     log = train_here(corpus, folder)
     version = provenance()["torch"]
-    named = f"the verdict before was for other conditions (device: NVIDIA T4 before, NVIDIA H100 now; torch: 2.11 before, {version} now)"
+    named = f"was for other conditions (device: NVIDIA T4 before, NVIDIA H100 now; torch: 2.11 before, {version} now)"
     assert named in log
     assert verdict_of(folder)["device"] == "NVIDIA H100"
     # from the restored state, to which the trials returned
