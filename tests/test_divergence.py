@@ -13,12 +13,12 @@ import yaml
 from event_files import hparams_row
 from small_runs import composed, options, write_corpus
 from stored_runs import BLOWN_UP, SHORT, changes_of, last_weights, log_of, states, train_here
-from translate import train as train_page
 from translate.config.sweep import run_trial
 from translate.distributed import World
 from translate.errors import DivergedError, UserError
 from translate.text import read_lines
 from translate.train import train
+from translate.training import step as step_module
 from translate.training.progress import RunProgress, is_better
 from translate.training.recovery import discard_diverged
 from translate.training.run_folder import RunFolder
@@ -29,7 +29,7 @@ from translate.training.validation import Validator
 NAN, INF = math.nan, math.inf
 
 
-VALIDATE, TRAIN_STEP = Validator.run, train_page.train_step
+VALIDATE, TRAIN_STEP = Validator.run, step_module.train_step
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_state_due_at_a_skipped_update_is_saved_after_the_next_one(corpus, tmp_p
         *others, _, spiked, _ = pending.numbers.tolist()  # gradient norm and loss scale are replaced
         return replace(pending, numbers=torch.tensor([*others, INF, spiked, scale]))
 
-    monkeypatch.setattr(train_page, "train_step", fail_at_step_5)
+    monkeypatch.setattr(step_module, "train_step", fail_at_step_5)
     train_here(corpus, tmp_path / "run", run__max_skipped=1 if scale > 1 else 2)
     assert states(tmp_path / "run") == ["step-00000006", "step-00000010"]
     log = log_of(tmp_path / "run")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import pytest
 import torch
 
+from recorders import Repeating
 from small_memory import SmallMemory
 from translate.device import Capabilities, Precision, capabilities
 from translate.gpu_check import (
@@ -24,6 +26,7 @@ from translate.gpu_check import (
 )
 from translate.models import attention
 from translate.training import step
+from translate.training.fast_path import recorded
 from translate.training.loss_scale import LossScale
 from translate.training.state import TrainState
 
@@ -77,7 +80,7 @@ def test_a_stage_passes_and_says_what_a_cpu_cannot_check(stage, tmp_path):
         assert [gap for gap in check.result.unchecked if "no CUDA device" in gap]
 
 
-@pytest.mark.parametrize("stage", [decoding.hypotheses, updates.compiled, setbacks.memory])
+@pytest.mark.parametrize("stage", [decoding.hypotheses, updates.fast_paths, setbacks.memory])
 def test_a_stage_for_gpus_is_skipped_on_a_cpu(stage, tmp_path):
     with pytest.raises(Skipped, match="no CUDA device"):
         stage(check_in(tmp_path))
@@ -96,12 +99,14 @@ def like_a_gpu(monkeypatch):
     monkeypatch.setattr(updates, "PACKED_ON_GPUS", [Precision.bf16])
     monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", calls.append)
     monkeypatch.setattr(torch.Tensor, "pin_memory", copy_as_it_lies)
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda model: None)
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda model, **options: None)
+    monkeypatch.setitem(updates.CANDIDATES, "graphed", partial(recorded, recorder=Repeating()))
     return calls
 
 
 @pytest.mark.parametrize(
-    "stage", [kernels.kernels, updates.packed, updates.updates, setbacks.scaling, updates.compiled, decoding.hypotheses]
+    "stage",
+    [kernels.kernels, updates.packed, updates.updates, setbacks.scaling, updates.fast_paths, decoding.hypotheses],
 )
 def test_the_code_for_a_gpu_passes_where_its_device_is_the_cpu(stage, tmp_path, like_a_gpu):
     can = dataclasses.replace(HOPPER, fp16_matmul=False, bf16_matmul=False) if stage is decoding.hypotheses else HOPPER

@@ -17,15 +17,15 @@ from forked import call_in_fork
 from forked_ranks import run_ranks
 from small_runs import update_config, write_corpus
 from stored_runs import FLAT, assert_identical, log_of, states, train_here
-from translate import train as train_page
 from translate.data.loader import DataPosition
 from translate.errors import DivergedError
 from translate.text import read_lines
 from translate.training import spikes
+from translate.training import step as step_module
 from translate.training.spikes import SpikeLimits, spike_limits
 from translate.training.step import train_step
 
-TRAIN_STEP = train_page.train_step
+TRAIN_STEP = step_module.train_step
 QUICK = {**FLAT, "run__max_skipped": 3, "model__dropout": 0.1}
 
 
@@ -49,7 +49,7 @@ def plant(monkeypatch, *, steps, factor=math.nan, visits=1, seen=None, rank=None
         handle.remove()
         return pending
 
-    monkeypatch.setattr(train_page, "train_step", planted)
+    monkeypatch.setattr(step_module, "train_step", planted)
     return count
 
 
@@ -132,7 +132,7 @@ def test_a_run_killed_after_its_return_recovers_in_the_same_way(corpus, tmp_path
 
     def train_until_killed():
         count = plant(monkeypatch, steps=(7, 8, 9), visits=2)
-        planted = train_page.train_step
+        planted = step_module.train_step
 
         def killed(*arguments, step, **settings):
             # at the third visit, when the state of the second return is on disk
@@ -147,7 +147,7 @@ def test_a_run_killed_after_its_return_recovers_in_the_same_way(corpus, tmp_path
                 return progress_of(tmp_path / "parts", 5)["roll_backs"] == 2
             return False
 
-        monkeypatch.setattr(train_page, "train_step", killed)
+        monkeypatch.setattr(step_module, "train_step", killed)
         train_here(corpus, tmp_path / "parts", **QUICK)
 
     assert call_in_fork(train_until_killed) == -signal.SIGKILL

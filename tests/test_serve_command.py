@@ -1,12 +1,13 @@
 """python -m translate.serve: its options, and a start that fails."""
 
 import re
+import stat
 
 import pytest
 
 from fake_service import write_fake_model
 from translate.errors import UserError
-from translate.serve import ServeConfig, serve
+from translate.serve import ServeConfig, open_log, serve
 from translate.serving.config import LimitConfig, ServingEngine
 from translate.serving.model_process import ModelProcess
 from translate.serving.server import listen
@@ -18,6 +19,9 @@ from translate.serving.server import listen
         ({}, "name a model: model=runs/mine"),
         ({"model": "runs/none"}, "runs/none.*no such folder"),
         ({"model": "m", "port": 70000}, "port .70000."),
+        ({"model": "m", "host": ""}, "host is empty"),
+        ({"model": "m", "proxies": ["10.0.0.0/8", "::1", "*", "proxy.local"]}, "proxies: proxy.local is no address"),
+        ({"model": "m", "log": "a", "samples": "a"}, "samples names that file"),
         ({"model": "m", "processes": 0}, "processes .0. must be at least 1"),
         ({"model": "m", "sample_share": 1.5}, "sample_share"),
         ({"model": "m", "require_key": True}, "require_key=true needs keys=FILE"),
@@ -46,6 +50,11 @@ def test_a_model_that_cannot_be_loaded_ends_the_service(tmp_path, monkeypatch):
     folder = write_fake_model(tmp_path / "one")
     with pytest.raises(UserError, match="one: no memory"):
         serve(ServeConfig(model=str(folder), port=0, engine=ServingEngine.native, log=str(tmp_path / "log")))
+
+
+def test_samples_which_hold_texts_are_for_their_owner_alone(tmp_path):
+    with open_log(str(tmp_path / "samples"), mode=0o600):
+        assert stat.S_IMODE((tmp_path / "samples").stat().st_mode) == 0o600
 
 
 def test_a_port_that_is_taken_is_told():

@@ -235,6 +235,16 @@ def test_texts_are_kept_in_memory_for_samples_alone():
         assert record.texts == kept
 
 
+def test_requests_are_answered_where_the_log_cannot_be_written(tmp_path, caplog):
+    with (
+        open("/dev/full", "wb", buffering=0) as device,
+        io.TextIOWrapper(device, write_through=True) as full,
+        TestClient(fake_app(write_fake_model(tmp_path / "one"), log=full)) as client,
+    ):
+        assert [client.get("/health").status_code for _ in range(3)] == [200] * 3
+    assert caplog.text.count("the log of requests cannot be written: No space left on device") == 1
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -16,6 +18,7 @@ from translate.console import print_notes, start_log
 from translate.data.corpus import one_or_several
 from translate.device import Device, Precision, require_threads
 from translate.errors import UserError, import_extra, require_at_least, require_between, require_numbers
+from translate.serving.addresses import require_proxies
 from translate.serving.config import LimitConfig, ServingEngine
 from translate.signals import stop_signals
 
@@ -89,6 +92,11 @@ class ServeConfig:
             return
         if not self.model:
             raise UserError("name a model: model=runs/mine")
+        if not self.host:  # which sockets take for all addresses
+            raise UserError("host is empty: 127.0.0.1 is this machine alone, 0.0.0.0 every address of it")
+        if self.log and self.log == self.samples:
+            raise UserError(f"log={self.log}: samples names that file, too, and the log has no texts; name another one")
+        require_proxies(self.proxies)
         require_between("port", self.port, 0, 65535)
         require_threads("threads", self.threads)
         for name in ("processes", "batch_sentences"):
@@ -121,7 +129,7 @@ def serve(config: ServeConfig) -> None:
     with (
         listen(config.host, config.port) as listener,
         open_log(config.log) as log,
-        open_log(config.samples) as samples,
+        open_log(config.samples, mode=0o600) as samples,
         stop_signals.deferred("answering the requests that were accepted"),
     ):
         requests = RequestLog(log, samples=samples, share=config.sample_share, redacts=config.redact)
@@ -201,13 +209,15 @@ def _folder_name(path: Path) -> str:
 
 
 @contextmanager
-def open_log(path: str) -> Iterator[TextIO | None]:
-    """The stream that a log is appended to: "-" is standard output, "" none."""
+def open_log(path: str, *, mode: int = 0o666) -> Iterator[TextIO | None]:
+    """The stream that a log is appended to: "-" is standard output, "" none; mode: permissions of a new file."""
     if path in ("", "-"):
         yield sys.stdout if path else None
         return
     try:
-        stream = open(path, "a", encoding="utf-8")  # noqa: SIM115 errors of the body are others
+        stream = open(  # noqa: SIM115 errors of the body are others
+            path, "a", encoding="utf-8", opener=partial(os.open, mode=mode)
+        )
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     with stream:

@@ -26,6 +26,7 @@ from translate.training.before_adaptation import score_before
 from translate.training.best_model import keep_best_models, restore_models
 from translate.training.changes import open_run, take_up_changes
 from translate.training.config import SweepMethod, TrainConfig
+from translate.training.fast_path import choose_path
 from translate.training.final_evaluation import final_evaluation, require_best
 from translate.training.loggers import LOGGERS
 from translate.training.manifest import describe_run, keep_held_out, with_run_case
@@ -42,7 +43,6 @@ from translate.training.run_summary import log_description
 from translate.training.session import compare_processes, take_up_session
 from translate.training.state import TrainState
 from translate.training.state_folder import StateFolder
-from translate.training.step import train_step
 from translate.training.stopping import (
     StopRequests,
     Trial,
@@ -106,7 +106,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
 
         # Model: one seed gives all processes equal weights; different ones from then on, different dropout masks.
         torch.manual_seed(config.run.seed)
-        model = parallelize(make_model(config, data, base), world, decision, compiled=config.compute.compile)
+        model = parallelize(make_model(config, data, base), world, decision)
         torch.manual_seed(config.run.seed + world.rank)
 
         # State: everything that a checkpoint holds; restoring it continues the run bit for bit.
@@ -115,7 +115,6 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         vocab_size = data.tokenizer.target_vocab_size
         states = StateFolder(folder, world, keep=config.run.keep, every=config.run.save_every, vocab_size=vocab_size)
         states.restore_newest(state)
-        started = time.monotonic() - state.progress.seconds  # as if all sessions had been one
 
         batches = stack.enter_context(update_stream(config, data, decision, world))
         validator = Validator(config, data, model, world, precision=decision.decoding_precision, manifest=manifest)
@@ -133,6 +132,10 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         recovery = Recovery(config, data.train, state, states, batches, is_trial=trial is not None)
         # not earlier: new batch settings let the next epoch begin
         batches.seek(state.progress.position)
+        # train_step, or on a GPU a faster way to compute the same; updates that try them are discarded
+        make_update = stack.enter_context(choose_path(config, decision, state, batches, models, world))
+        started = time.monotonic() - state.progress.seconds  # as if all sessions had been one
+        reporter.resume()
         # from here on a signal, or an error of logging or validation, ends the run when its state is saved
         requests = stack.enter_context(StopRequests.noted())
         if is_validation_due(config, state):  # the last session ended before it
@@ -145,9 +148,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
             update = batches.next(done)
             step = state.step + 1
             limits = recovery.limits(update, done)
-            pending = train_step(
-                model, optimizer, update.batches, config, world, step=step, fraction_done=done, limits=limits
-            )
+            pending = make_update(update.batches, step=step, fraction_done=done, limits=limits)
             state.advance(update, target_tokens=pending.target_tokens)
             # Read the result of the update before while the GPU works on this one; wait only where it is needed now.
             reporter.collect(state, states, pending, wait=states.overdue or is_due(config, step))

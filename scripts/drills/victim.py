@@ -99,7 +99,7 @@ def out_of_memory(positions: int) -> None:
             raise RuntimeError(ALLOCATION)
         return add(objective, batch)
 
-    _wrap(step._Objective, "add_gradient", fail)
+    _wrap(step.Objective, "add_gradient", fail)
 
 
 def split(positions: int) -> None:

@@ -1,7 +1,7 @@
 """Checks of this machine's device against references: kernels, updates, resuming and decoding.
 
     kernels.py   attention against its formula in double precision
-    updates.py   updates: packed batches, all architectures and losses, compilation
+    updates.py   updates: packed batches, all architectures and losses, every way of compute.fast_path
     setbacks.py  updates that overflow in fp16, or do not fit into memory
     decoding.py  hypotheses at several batch sizes, and against the CPU
     runs.py      training in child processes: a run killed and continued, two ranks, and the shipped corpus
@@ -58,7 +58,7 @@ class GpuCheckConfig:
     updates     three updates of every architecture with every loss, without synchronisation with the GPU
     scaling     fp16 with loss scaling: gradients, and an update that overflows
     memory      an update that does not fit into the memory of the GPU against the whole one (GPU only)
-    compile     a compiled model against the plain one (GPU only)
+    compile     updates in every way of compute.fast_path, compiled and as CUDA graphs (GPU only)
     resume      a run that is killed and continued against an uninterrupted one
     batches     translations at batch sizes 1, 7 and 64
     hypotheses  translations in fp32 against the CPU's (GPU only)

@@ -39,7 +39,7 @@ from translate.gpu_check.report import JSON, PAGE, line, write_results
 from translate.gpu_check.runs import corpus, processes, resume
 from translate.gpu_check.setbacks import memory, scaling
 from translate.gpu_check.speed import ceilings, decoding_speed, training_speed
-from translate.gpu_check.updates import compiled, packed, updates
+from translate.gpu_check.updates import fast_paths, packed, updates
 
 PROBE_SECONDS = 120.0
 PACKAGES = ("torch", "numpy", "sentencepiece", "safetensors", "sacrebleu")
@@ -90,7 +90,7 @@ STAGES = {
     StageName.updates: Stage(updates, 600),
     StageName.scaling: Stage(scaling, 300),
     StageName.memory: Stage(memory, 300),
-    StageName.compile: Stage(compiled, 600),
+    StageName.compile: Stage(fast_paths, 600),
     StageName.resume: Stage(resume, 900),
     StageName.batches: Stage(batches, 600),
     StageName.hypotheses: Stage(hypotheses, 600),

@@ -22,7 +22,7 @@ from translate.distributed import join_world
 from translate.files import read_json
 from translate.gpu_check import NO_CUDA, Check, Skipped, relative_error
 from translate.gpu_check.children import FORK, end_with_parent, in_processes
-from translate.gpu_check.updates import IN_LOSS, SUMS, TF32_UNIT, UNIT, make_batch, make_model, one_update
+from translate.gpu_check.updates import IN_LOSS, make_batch, make_model, one_update
 from translate.losses import AUXILIARY_LOSSES
 from translate.model_directory import WEIGHTS
 from translate.models import ARCHITECTURES
@@ -31,6 +31,7 @@ from translate.train import train
 from translate.training.config import TrainConfig
 from translate.training.loggers import LOGGERS
 from translate.training.parallel import decide_training, parallelize
+from translate.training.path_comparison import SUMS, rounding_unit
 from translate.training.run_folder import RunFolder
 from translate.training.saved_states import AVERAGE, saved_states
 
@@ -161,7 +162,7 @@ def processes(check: Check) -> None:
         train_in_process, (check, 0, 2, port, on_gpus), (check, 1, 2, port, on_gpus), seconds=UPDATE_SECONDS
     )
     # the two halves are summed in another order than the whole
-    tolerance = IN_LOSS * (TF32_UNIT if on_gpus else UNIT[Precision.fp32]) + SUMS
+    tolerance = IN_LOSS * rounding_unit(Precision.fp32, on_gpu=on_gpus) + SUMS
     for rank, (loss_of_rank, gradient_of_rank) in enumerate(pair):
         check.compare("loss", abs(loss_of_rank / loss - 1), tolerance, case=f"rank {rank}")
         error = relative_error(torch.from_numpy(gradient_of_rank), torch.from_numpy(gradient))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 
 import torch
@@ -26,14 +26,15 @@ from translate.gpu_check.updates import example_batch
 from translate.models import Vocabularies, build_model
 from translate.models.seq2seq import Seq2Seq
 from translate.training.config import TrainConfig
+from translate.training.fast_path import CANDIDATES, MakeUpdate, Workload
 from translate.training.optimizer import make_optimizer
-from translate.training.parallel import decide_training, parallelize
-from translate.training.step import PendingUpdate, train_step
+from translate.training.parallel import ParallelModel, decide_training, parallelize
+from translate.training.path_trials import EAGER, LeftOut
+from translate.training.step import PendingUpdate
 
 VOCABULARY = 16_000
 SIZES, SIZES_ON_CPU = ("tiny", "small", "base", "big"), ("tiny",)
 TOKENS, TOKENS_ON_CPU = (4096, 8192, 32_768), (1024,)
-COMPILED = {False: "eager", True: "compiled"}
 DECODED = ((1, "one sentence"), (128, "128 sentences"), (1024, "1,024 sentences"))
 SECONDS, SECONDS_ON_CPU = 2.0, 0.5  # of a measurement
 STAGE_SECONDS = 420.0  # after which a stage begins no other measurement
@@ -90,25 +91,22 @@ def training_speed(check: Check) -> None:
     """Target tokens a second, share of the ceiling, peak memory and where the time goes, by size and batch."""
     ceiling = products(check, fastest_training_precision(check.can), 8192 if check.can.on_gpu else 1024)
     sizes, lengths = (SIZES, TOKENS) if check.can.on_gpu else (SIZES_ON_CPU, TOKENS_ON_CPU)
-    paths = COMPILED if check.can.on_gpu else {False: COMPILED[False]}
     started = time.monotonic()
-    for compiled, size, tokens in product(paths, sizes, lengths):
-        name = f"{size}, {tokens:,} tokens, {COMPILED[compiled]}"
+    for path, size, tokens in product(CANDIDATES if check.can.on_gpu else (EAGER,), sizes, lengths):
+        name = f"{size}, {tokens:,} tokens, {path}"
         if time.monotonic() - started > STAGE_SECONDS:
             check.leave_out(name, "out of time")
             continue
         try:
-            check.result.table.append({"training": name, **train_speed(check, size, tokens, compiled, ceiling)})
-        except (RuntimeError, MemoryError) as error:  # of this size alone, as for lack of memory
+            check.result.table.append({"training": name, **train_speed(check, size, tokens, path, ceiling)})
+        except (RuntimeError, MemoryError, LeftOut) as error:  # of this size alone, as for lack of memory
             check.leave_out(name, str(error).partition("\n")[0])
-        finally:
-            torch.compiler.reset()
     if not check.can.on_gpu:
-        check.leave_out("sizes above tiny, compiled models, memory and shares of a GPU", NO_CUDA)
+        check.leave_out("sizes above tiny, compiled and graphed updates, memory and shares of a GPU", NO_CUDA)
 
 
-def train_speed(check: Check, size: str, tokens: int, compiled: bool, ceiling: float) -> dict[str, str]:
-    """A row of the table."""
+def train_speed(check: Check, size: str, tokens: int, path: str, ceiling: float) -> dict[str, str]:
+    """A row of the table; path: see compute.fast_path."""
     config = train_config(check, {"model": size})
     batches = [example_batch(tokens, vocabulary=VOCABULARY, seed=number) for number in range(BATCHES)]
     decision = decide_training(check.device, check.can, precision=Precision.auto, head_width=config.model.head_width)
@@ -117,13 +115,19 @@ def train_speed(check: Check, size: str, tokens: int, compiled: bool, ceiling: f
     if check.can.on_gpu:
         batches = [batch.pin_memory() for batch in batches]
         torch.cuda.reset_peak_memory_stats()
-    model = parallelize(_model(config).train(), World(), decision, compiled=compiled)
-    optimizer = make_optimizer(model.module, config.optimizer)
+    model = parallelize(_model(config).train(), World(), decision)
+    workload = Workload(model, make_optimizer(model.module, config.optimizer), config, World(), is_trial=True)
+    with CANDIDATES[path](workload) as make_update:
+        return _measured(check, model, batches, make_update, ceiling)
 
+
+def _measured(
+    check: Check, model: ParallelModel, batches: Sequence[Batch], make_update: MakeUpdate, ceiling: float
+) -> dict[str, str]:
     def update(number: int) -> PendingUpdate:
-        return train_step(model, optimizer, [batches[number % BATCHES]], config, World(), step=number + 1)
+        return make_update([batches[number % BATCHES]], step=number + 1)
 
-    for number in range(BATCHES):  # kernels are chosen, and models compiled, for each shape
+    for number in range(BATCHES):  # kernels are chosen, models compiled and graphs recorded, for each shape
         update(number).result()
     updates, seconds = _timed(check, update)
     target_tokens = sum(batch.num_target_tokens for batch in batches) / BATCHES

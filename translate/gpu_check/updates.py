@@ -1,4 +1,4 @@
-"""Updates as training makes them: packed batches, all architectures and losses, compilation.
+"""Updates as training makes them: packed batches, all architectures and losses, every way of compute.fast_path.
 
 Models are small and without dropout, so that their numbers can be computed once more on the CPU in double precision.
 """
@@ -20,6 +20,7 @@ from torch import Tensor
 from translate.batch import Batch, pack_batch, pad_batch
 from translate.device import Precision, fastest_training_precision
 from translate.distributed import World
+from translate.errors import excerpt
 from translate.gpu_check import NO_CUDA, Check, Skipped, relative_error
 from translate.gpu_check.kernels import BACKWARD, KEYS, QUERIES
 from translate.losses import AUXILIARY_LOSSES, AuxiliaryLossConfig
@@ -29,8 +30,11 @@ from translate.models.seq2seq import Seq2Seq
 from translate.models.transformer import Activation
 from translate.tokenizer import EOS
 from translate.training.config import LossConfig, TrainConfig
+from translate.training.fast_path import CANDIDATES, Workload
 from translate.training.optimizer import OptimizerConfig, RunningAverage, make_optimizer
 from translate.training.parallel import ParallelModel, TrainingDecision, decide_training, parallelize
+from translate.training.path_comparison import SUMS, rounding_unit
+from translate.training.path_trials import LeftOut
 from translate.training.step import StepResult, train_step
 
 UPDATES = 3
@@ -53,15 +57,12 @@ DRAWN_ON_DEVICE = {"sim_cut"}  # losses with random numbers, which differ betwee
 # A number of a model passes through up to 64 products in sequence, each of which rounds by the unit of its precision.
 # In a loss, a mean over tokens, their errors are independent: √64. In a single gradient they may add up: 64.
 IN_LOSS, IN_GRADIENT = 8, 64
-UNIT = {Precision.fp32: 2.0**-24, Precision.bf16: 2.0**-9, Precision.fp16: 2.0**-12}
-TF32_UNIT = 2.0**-12  # of factors of fp32 products on a GPU, in training (translate.device.use_tf32)
-SUMS = 1e-5  # relative error of fp32 sums over thousands of terms, in any order
 Losses = Mapping[str, AuxiliaryLossConfig]
 
 
 def tolerances(check: Check, precision: Precision) -> tuple[float, float]:
     """Relative errors that losses and gradients of a small model may have in a precision of training."""
-    unit = TF32_UNIT if check.can.on_gpu and precision is Precision.fp32 else UNIT[precision]
+    unit = rounding_unit(precision, on_gpu=check.can.on_gpu)
     return IN_LOSS * unit + SUMS, IN_GRADIENT * unit + SUMS
 
 
@@ -209,20 +210,35 @@ def no_waiting() -> Iterator[None]:
         torch.cuda.set_sync_debug_mode("default")
 
 
-def compiled(check: Check) -> None:
-    """The gradients of a compiled Transformer and of the plain one, padded and packed, against double precision."""
+def fast_paths(check: Check) -> None:
+    """The gradients of a Transformer in every way of compute.fast_path, padded and packed, against double precision."""
     if not check.can.on_gpu:
-        raise Skipped(f"{NO_CUDA}; on a CPU torch.compile needs a C++ compiler, and no run uses it by default")
+        raise Skipped(f"{NO_CUDA}; on a CPU updates are made in eager mode")
+    for name, is_packed in product(CANDIDATES, (False, True) if trains_packed(check) else (False,)):
+        case = f"{name}, {'packed' if is_packed else 'padded'}"
+        try:
+            compare_path(check, name, make_batch(check, packed=is_packed), case=case)
+        except LeftOut as reason:
+            check.leave_out(case, str(reason))
+        except Exception as error:  # of any kind, as compilers raise them: a finding, and the other ways are checked
+            traceback.print_exc()
+            check.require(False, f"{case}: {type(error).__name__}: {excerpt(error)}")
+
+
+def compare_path(check: Check, name: str, batch: Batch, *, case: str) -> None:
+    """Compare two updates of one batch, the second of which repeats what the first has compiled or recorded."""
     precision = fastest_training_precision(check.can)
-    model = make_model(check, "transformer")
-    exact, exact_gradient = plain_update(copy.deepcopy(model).double(), make_batch(check), {})
-    for fused, packed_batch in product((False, True), (False, True) if trains_packed(check) else (False,)):
-        trained = parallelize(copy.deepcopy(model), World(), decide(check, precision), compiled=fused)
-        result, gradient = one_update(trained, [make_batch(check, packed=packed_batch)], {})
-        for_loss, for_gradient = tolerances(check, precision)
-        case = f"{'compiled' if fused else 'plain'}, {'packed' if packed_batch else 'padded'}"
-        check.compare(f"{precision}, loss", abs(result.loss / exact["loss"] - 1), for_loss, case=case)
-        check.compare(f"{precision}, gradient", relative_error(gradient, exact_gradient), for_gradient, case=case)
+    for_loss, for_gradient = tolerances(check, precision)
+    trained = parallelize(make_model(check, "transformer"), World(), decide(check, precision))
+    optimizer = torch.optim.SGD(trained.module.parameters(), lr=1.0, fused=True)
+    with CANDIDATES[name](Workload(trained, optimizer, settings({}, clip_norm=0.0), World(), is_trial=True)) as update:
+        for step in (1, 2):
+            exact, exact_gradient = plain_update(copy.deepcopy(trained.module).cpu().double(), batch, {})
+            before = flat_weights(trained)
+            loss = update([batch], step=step).result().loss
+            error = relative_error(before - flat_weights(trained), exact_gradient)
+            check.compare(f"{precision}, loss", abs(loss / exact["loss"] - 1), for_loss, case=f"{case}, update {step}")
+            check.compare(f"{precision}, gradient", error, for_gradient, case=f"{case}, update {step}")
 
 
 def make_model(check: Check, architecture: str, **changes: Any) -> Seq2Seq:

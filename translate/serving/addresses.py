@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
+from translate.errors import UserError
+
 _SUBSCRIBER = 64  # bits of an IPv6 address: a subscriber has at least a /64, and may choose the others
 
 
@@ -21,6 +23,15 @@ def subscriber_of(address: str) -> str:
     if parsed.ipv4_mapped:
         return str(parsed.ipv4_mapped)
     return str(ip_network((parsed.packed[: _SUBSCRIBER // 8] + bytes(16 - _SUBSCRIBER // 8), _SUBSCRIBER)))
+
+
+def require_proxies(proxies: Iterable[str]) -> None:
+    """Raise UserError for what is neither an address nor a network nor "*"."""
+    for each in proxies:
+        try:
+            _ = each == "*" or ip_network(each, strict=False)
+        except ValueError:
+            raise UserError(f"proxies: {each} is no address, network such as 10.0.0.0/8, or *") from None
 
 
 def is_among(address: str, proxies: Iterable[str]) -> bool:

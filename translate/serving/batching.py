@@ -45,7 +45,7 @@ class Job:
     @cached_property
     def size(self) -> int:
         """Number of usual lines that take as long: a long line counts as several, and so does one with terms."""
-        terms = [source.lower() for source, _ in self.options.terms]
+        terms = {source.lower() for source, _ in self.options.terms}
         lowered = [line.lower() for line in self.lines]
         return sum(1 + len(line) // _USUAL_LENGTH + sum(term in line for term in terms) for line in lowered)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 import secrets
 import time
@@ -14,6 +15,8 @@ from typing import Any, TextIO
 from translate.monitoring.redaction import redact
 from translate.serving.batching import Record
 from translate.serving.served_model import ServedModel
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -75,6 +78,7 @@ class RequestLog:
     ) -> None:
         self._stream = stream
         self._samples, self._share, self._redacts = samples, share, redacts
+        self._has_failed = False
 
     def begin(self, route: str) -> RequestRecord:
         """The record of a request that has arrived."""
@@ -85,9 +89,9 @@ class RequestLog:
         """Append a request that was answered."""
         seconds = round(record.seconds, 4)
         if self._stream is not None:
-            _append(self._stream, {**record.facts, "status": status, "seconds": seconds, "lines": record.lines})
+            self._append(self._stream, {**record.facts, "status": status, "seconds": seconds, "lines": record.lines})
         if self._samples is not None and record.texts:
-            _append(self._samples, {**record.facts, "lines": self._sampled(record)})
+            self._append(self._samples, {**record.facts, "lines": self._sampled(record)})
 
     def _sampled(self, record: RequestRecord) -> list[dict[str, Any]]:
         pairs = [redact(*pair) if self._redacts else pair for pair in record.texts]
@@ -96,7 +100,13 @@ class RequestLog:
             for (text, translation), features in zip(pairs, record.lines, strict=True)
         ]
 
-
-def _append(stream: TextIO, value: dict[str, Any]) -> None:
-    stream.write(json.dumps(value) + "\n")
-    stream.flush()
+    def _append(self, stream: TextIO, value: dict[str, Any]) -> None:
+        """Append a line; where that fails, as on a full disk, requests are answered without."""
+        try:
+            stream.write(json.dumps(value) + "\n")
+            stream.flush()
+            self._has_failed = False
+        except OSError as error:
+            if not self._has_failed:  # once, not with each request
+                logger.error("the log of requests cannot be written: %s", error.strerror)
+            self._has_failed = True

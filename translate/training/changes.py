@@ -103,6 +103,7 @@ RULES: dict[str, Rule] = {
     "logger": FREE,
     "compute.precision": RESCORED,
     "compute.compile": RECORDED,
+    "compute.fast_path": RECORDED,
     "run": FREE,
     "run.seed": Rule(_ORDER),
     "run.max_steps": RECORDED,

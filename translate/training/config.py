@@ -17,10 +17,10 @@ from translate.losses import AuxiliaryLossConfig
 from translate.models.seq2seq import ModelConfig, check_tying
 from translate.tags import check_tag
 from translate.tokenizer_training import TokenizerConfig
+from translate.training.compute_config import ComputeConfig
 from translate.training.loggers.logger import LoggerConfig
 from translate.training.open_options import OPEN_OPTIONS, Recipe
 from translate.training.optimizer import OptimizerConfig, ScheduleConfig
-from translate.training.parallel import ComputeConfig
 from translate.training.spikes import RecoveryConfig
 from translate.training.validation_config import ValidationConfig
 from translate.truecasing import Case

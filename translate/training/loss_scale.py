@@ -38,9 +38,10 @@ class LossScale:
         grows = ~overflowed & (finite >= GROWTH_INTERVAL)
         # selected on the device: an if would wait for it
         change = torch.where(overflowed, 0.5, torch.where(grows, 2.0, 1.0))
-        self.factor = (self.factor * change).clamp(max=LARGEST_SCALE)
+        # in place: a recorded update reads and writes these very tensors
+        self.factor.copy_((self.factor * change).clamp(max=LARGEST_SCALE))
         # counted anew from each change, so that one overflow costs a whole interval
-        self.finite = torch.where(overflowed | grows, 0, finite)
+        self.finite.copy_(torch.where(overflowed | grows, 0, finite))
 
     def state_dict(self) -> dict[str, float]:
         return {"factor": float(self.factor), "finite": int(self.finite)}

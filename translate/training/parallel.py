@@ -18,17 +18,15 @@ from torch.nn.parallel import DistributedDataParallel
 from translate.device import (
     AMPERE,
     Capabilities,
-    Device,
     Precision,
     capabilities,
     choose_device,
     decoding_precision,
     fastest_training_precision,
-    require_threads,
     unused_gpu,
     use_tf32,
 )
-from translate.distributed import TIMEOUT, World
+from translate.distributed import World
 from translate.errors import UserError
 from translate.memory import machine_memory
 from translate.models.seq2seq import Output, Seq2Seq
@@ -42,31 +40,6 @@ if TYPE_CHECKING:
 
 _AUTOCAST = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
 _WIDE_HEADS = {(8, 0), (9, 0)}  # where flash attention has gradients of heads wider than 192
-_LONGEST_TIMEOUT = 86_400  # a day
-
-
-@dataclass(kw_only=True)
-class ComputeConfig:
-    """Where and how a model is trained.
-
-    precision  auto is bf16 on GPUs and CPUs with matrix units for it, fp16 on GPUs with units for that alone, fp32
-               elsewhere; weights and sums stay in fp32 in any case
-    compile    let torch.compile fuse the model; for GPUs, whose packed batches seldom change shape; never timed
-    threads    of the CPU; 0: as many as PyTorch takes by itself
-    timeout    seconds that one of several processes waits for another, except while data is prepared
-    """
-
-    device: Device = Device.auto
-    precision: Precision = Precision.auto
-    compile: bool = False
-    threads: int = 0
-    timeout: float = TIMEOUT
-
-    def check(self) -> None:
-        check_training_precision(self.precision)
-        require_threads("compute.threads", self.threads)
-        if not 1 <= self.timeout <= _LONGEST_TIMEOUT:
-            raise UserError(f"compute.timeout ({self.timeout:g}) must lie between 1 and {_LONGEST_TIMEOUT:,} seconds")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -236,6 +236,11 @@ class RunFolder:
         for name, text in self.texts.items():
             write_text(self.path / name, text)
 
+    def write_manifest(self, manifest: dict[str, Any]) -> None:
+        """Write the manifest of a run whose configuration is there."""
+        self.texts[MANIFEST] = json_text(manifest)
+        write_text(self.manifest_file, self.texts[MANIFEST])
+
     def write_text_files(self, data: Prepared) -> None:
         """Write the tokenizer and the usual case of words, which also models have."""
         data.tokenizer.save(self.path)

@@ -40,6 +40,11 @@ class SpikeLimits:
     gradient_norm: float = math.inf
 
 
+def no_limits(target_tokens: int) -> SpikeLimits:
+    """Limits that no update is above."""
+    return SpikeLimits()
+
+
 def spike_limits(recent: list[list[float]], distance: float, target_tokens: int) -> SpikeLimits:
     """Limits of an update of so many target tokens: median and `distance` deviations of log(1 + loss) and log(norm).
 

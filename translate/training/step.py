@@ -16,7 +16,7 @@ from translate.memory import is_out_of_memory
 from translate.training.batch_memory import exchange_batch, random_state, same_draws_after, set_random_state
 from translate.training.config import TrainConfig
 from translate.training.parallel import ParallelModel
-from translate.training.spikes import SpikeLimits
+from translate.training.spikes import SpikeLimits, no_limits
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def train_step(
     *,
     step: int,
     fraction_done: float = 0.0,
-    limits: Callable[[int], SpikeLimits] = lambda target_tokens: SpikeLimits(),
+    limits: Callable[[int], SpikeLimits] = no_limits,
 ) -> PendingUpdate:
     """Sum the gradients of all batches, divide by the number of their target tokens, and step.
 
@@ -131,36 +131,75 @@ def train_step(
     """
     model.module.set_training_step(step)
     # the number of target tokens is needed before the first backward pass: on all processes, over all batches
-    counts = world.sum_counts([sum(each) for each in zip(*map(_counts, batches), strict=True)])
+    counts = world.sum_counts(count_tokens(batches))
     target_tokens = counts[0]
     # auxiliary losses may begin after a part of the run
     auxiliary = {name: loss for name, loss in config.auxiliary.items() if fraction_done >= loss.start}
     # DDP averages over ranks; multiply back so that every token counts once
-    objective = _Objective(model, config.loss.label_smoothing, auxiliary, world.size / max(target_tokens, 1))
+    objective = Objective(model, config.loss.label_smoothing, auxiliary, world.size / max(target_tokens, 1))
     random = random_state(model.device)
     while (sums := _add_gradients(objective, batches)) is None:
         # repeated with the same draws: the gradient may hold a part of the batch that was too large
         optimizer.zero_grad(set_to_none=True)
         set_random_state(random, model.device)
         model.memory.free(model.device, step=step, tokens=config.batch.tokens)
+    most = limits(target_tokens)
+    judged = judge_gradient(
+        model,
+        # all processes must agree on whether the update counts, so that losses are summed before the step
+        world.sum(sums),
+        clip_norm=config.optimizer.clip_norm,
+        most_loss=most.loss * max(target_tokens, 1),
+        most_norm=most.gradient_norm,
+    )
+    if not target_tokens:
+        judged.found_inf.fill_(1.0)
+    numbers, copied = copy_to_cpu(judged.numbers)
+    apply_gradient(model, optimizer, judged)
+    return PendingUpdate(step, numbers, copied, tuple(auxiliary), *counts)
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What the device finds in a gradient before the step.
+
+    numbers     see PendingUpdate.numbers, on the device
+    overflowed  (), bool: a loss or the gradient is not finite
+    found_inf   (), fp32: 1 if the update is to be skipped
+    """
+
+    numbers: Tensor
+    overflowed: Tensor
+    found_inf: Tensor
+
+
+def judge_gradient(
+    model: ParallelModel, sums: Tensor, *, clip_norm: float, most_loss: float | Tensor, most_norm: float | Tensor
+) -> Judgement:
+    """Unscale and clip the gradient, and judge whether the update is made; nothing here waits for a GPU.
+
+    sums       of the losses, and of divided batches, over all processes: (2 + A + 1,)
+    clip_norm  largest norm that is kept; 0: any
+    most_loss, most_norm  limits of the sum of the losses and of the norm, as numbers or tensors ()
+    """
     scaling = model.loss_scale
     loss_scale = torch.ones_like(sums[0]) if scaling is None else scaling.factor
     if scaling is not None:
         scaling.unscale(model.module.parameters())  # before clipping, which needs the true norm
-    norm = nn.utils.clip_grad_norm_(model.module.parameters(), config.optimizer.clip_norm or math.inf, foreach=True)
-    # all processes must agree on whether the update counts, so that losses are summed before the step
-    sums = world.sum(sums)
+    norm = nn.utils.clip_grad_norm_(model.module.parameters(), clip_norm or math.inf, foreach=True)
     overflowed = ~(norm.isfinite() & sums.isfinite().all())
-    most = limits(target_tokens)
-    spiked = ~overflowed & ((norm > most.gradient_norm) | (sums[0] > most.loss * max(target_tokens, 1)))
-    found_inf = (overflowed | spiked).float()
-    optimizer.found_inf = found_inf if target_tokens else torch.ones_like(found_inf)  # type: ignore[attr-defined]
-    numbers, copied = copy_to_cpu(torch.cat([sums, torch.stack([norm, spiked, loss_scale])]))
+    spiked = ~overflowed & ((norm > most_norm) | (sums[0] > most_loss))
+    numbers = torch.cat([sums, torch.stack([norm, spiked, loss_scale])])
+    return Judgement(numbers, overflowed, (overflowed | spiked).float())
+
+
+def apply_gradient(model: ParallelModel, optimizer: torch.optim.Optimizer, judged: Judgement) -> None:
+    """Step unless the update is skipped, drop the gradient, and adapt the loss scale."""
+    optimizer.found_inf = judged.found_inf  # type: ignore[attr-defined]
     optimizer.step()  # does nothing where found_inf is 1
     optimizer.zero_grad(set_to_none=True)  # of a skipped update, too
-    if scaling is not None:
-        scaling.update(overflowed.float())
-    return PendingUpdate(step, numbers, copied, tuple(auxiliary), *counts)
+    if model.loss_scale is not None:
+        model.loss_scale.update(judged.overflowed.float())
 
 
 def copy_to_cpu(numbers: Tensor) -> tuple[Tensor, torch.Event | None]:
@@ -175,22 +214,26 @@ def copy_to_cpu(numbers: Tensor) -> tuple[Tensor, torch.Event | None]:
     return copy, torch.cuda.current_stream(numbers.device).record_event()
 
 
-def _counts(batch: Batch) -> list[int]:
-    """Target tokens, source tokens, and positions of both sides with padding."""
-    return [batch.num_target_tokens, batch.num_source_tokens, batch.source.ids.numel() + batch.target.ids.numel()]
+def count_tokens(batches: Sequence[Batch]) -> list[int]:
+    """Target tokens, source tokens, and positions of both sides with padding, of all batches."""
+    return [
+        sum(batch.num_target_tokens for batch in batches),
+        sum(batch.num_source_tokens for batch in batches),
+        sum(batch.source.ids.numel() + batch.target.ids.numel() for batch in batches),
+    ]
 
 
 @dataclass(frozen=True, eq=False)
-class _Objective:
+class Objective:
     """All losses of one update.
 
-    factor  of their sum, before its gradient is taken
+    factor  of their sum, before its gradient is taken; a number or a tensor ()
     """
 
     model: ParallelModel
     smoothing: float
     auxiliary: Mapping[str, AuxiliaryLossConfig]
-    factor: float
+    factor: float | Tensor
 
     def add_gradient(self, batch: Batch) -> Tensor:
         """Add the gradient of a batch to that of the parameters; each of its losses, detached, (2 + A,)."""
@@ -217,7 +260,7 @@ class _Objective:
         return sum(weighted, start=loss), torch.stack([x.detach().float() for x in (loss, plain, *others)])
 
 
-def _add_gradients(objective: _Objective, batches: Sequence[Batch]) -> Tensor | None:
+def _add_gradients(objective: Objective, batches: Sequence[Batch]) -> Tensor | None:
     """Add the gradients of all batches; PendingUpdate.sums of this process.
 
     None: a batch did not fit into memory. Its size is noted, and the gradients so far are to be dropped.

@@ -13,6 +13,7 @@ from translate.data.loader import DataPosition, UpdateStream
 from translate.data.prepare import Prepared
 from translate.distributed import World
 from translate.models import build_model
+from translate.training.compute_config import FastPath
 from translate.training.config import TrainConfig
 from translate.training.manifest import new_manifest
 from translate.training.optimizer import make_optimizer
@@ -50,9 +51,8 @@ class TrialUpdates:
         """Cost of updates and, if `validating`, of a validation, as measured by the main process."""
         decision = decide_run(config)
         torch.manual_seed(config.run.seed)
-        model = parallelize(
-            make_model(config, self._data, self._base), self._world, decision, compiled=config.compute.compile
-        )
+        is_compiled = config.compute.path is FastPath.compiled
+        model = parallelize(make_model(config, self._data, self._base), self._world, decision, compiled=is_compiled)
         with update_stream(config, self._data, decision, self._world) as stream:
             cost = self._updates(config, model, stream)
         if validating:
