@@ -87,7 +87,8 @@ def assert_equal(found, expected):
 def on_pretended_gpu(monkeypatch):
     """Branches of a GPU: on a CPU, a search reads on the host whether a hypothesis has ended."""
     monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda tensor: True))
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(step_graphs, "STEPS_BEFORE", 0)
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +143,17 @@ def test_graphs_are_kept_for_the_same_weights_and_search(model, on_pretended_gpu
     graphs = StepGraphs(moved, GREEDY, recorder)
     moved.projection.weight.data = moved.projection.weight.data.clone()
     assert not graphs.are_of(moved, GREEDY)
+
+
+def test_a_size_is_recorded_once_it_has_been_needed_for_many_steps(model, on_pretended_gpu, monkeypatch):
+    monkeypatch.setattr(step_graphs, "STEPS_BEFORE", 32)
+    recorder = Repeating()
+    by_graphs, source = engine(model, recorder), SENTENCES[5][:31]
+    by_graphs.search([source], BEAM)
+    assert not recorder.recordings, "four steps at a time of a few tokens"
+    while not recorder.recordings:
+        by_graphs.search([source], BEAM)
+    assert recorder.replays < 32
 
 
 def test_training_gets_the_memory_of_graphs_back(on_pretended_gpu):

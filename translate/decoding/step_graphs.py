@@ -9,6 +9,7 @@ slots of the KV cache that no hypothesis sees are dropped.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import cast
@@ -28,6 +29,7 @@ from translate.recording import Recorder
 
 logger = logging.getLogger(__name__)
 MOST_GRAPHS = 8  # each has buffers of its own for the state of a batch
+STEPS_BEFORE = 32  # of a size, before it is recorded, which takes about as long
 _LEAST_SOURCE, _LEAST_SLOTS = 32, 64
 _ROW_SIZES = 8  # numbers of rows from a power of two to the next
 
@@ -141,6 +143,7 @@ class StepGraphs:
     def __post_init__(self) -> None:
         self._addresses = _addresses(self.model)
         self._steps: list[RecordedStep] = []  # the last one was used last
+        self._eager_steps: Counter[Size] = Counter()
         self._has_given_up = False
 
     def are_of(self, model: Seq2Seq, config: SearchConfig) -> bool:
@@ -164,7 +167,7 @@ class StepGraphs:
         self.recorder.forget()
 
     def _step_for(self, batch: ActiveBatch, count: int) -> RecordedStep | None:
-        """The recorded step for a batch, which has room for so many steps; None if it cannot be recorded."""
+        """The recorded step for a batch, which has room for so many steps; None: they are made one by one."""
         state = cast(TransformerState, batch.state)
         hypotheses = state.num_hypotheses
         # a full cache is rebuilt without the slots of dropped hypotheses
@@ -178,7 +181,9 @@ class StepGraphs:
         if step is not None:
             self._steps.remove(step)
         else:
-            step = self._recorded(batch, replace(used, slots=used.slots + STEPS_AHEAD * hypotheses).rounded())
+            size = replace(used, slots=used.slots + STEPS_AHEAD * hypotheses).rounded()
+            self._eager_steps[size] += count
+            step = self._recorded(batch, size) if self._eager_steps[size] > STEPS_BEFORE else None
         if step is not None:
             self._steps.append(step)
         return step
@@ -200,8 +205,9 @@ class StepGraphs:
 
     def _wait(self) -> None:
         """Wait until no graph runs any more."""
-        if self.model.projection.weight.is_cuda:
-            torch.cuda.synchronize()
+        weight = self.model.projection.weight
+        if weight.is_cuda:
+            torch.cuda.synchronize(weight.device)
 
 
 def _addresses(model: Seq2Seq) -> list[int]:
