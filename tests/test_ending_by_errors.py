@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import time
@@ -154,6 +155,14 @@ def two_processes(corpus: Path, folder: Path, change: Callable[[], None]) -> Ite
         yield first, second
 
 
+def stopped_at(process: Forked, reason: str, folder: Path) -> int:
+    """The step after which a run has ended, and was saved: the processes agree on it a few updates later."""
+    found = re.search(rf"stopped at step (\d+): {reason}\nstep (\d+) is saved in {folder}", process.said())
+    assert found, process.said()
+    assert saved_steps(folder) == [int(found[1])] == [int(found[2])]
+    return int(found[1])
+
+
 @pytest.mark.parametrize(
     ("function", "step"),
     [(("training.step", "train_step"), 1), (("training.validation", "label_smoothed_cross_entropy"), 10)],
@@ -165,8 +174,7 @@ def test_a_signal_to_one_of_two_processes_ends_both_alike(corpus, tmp_path, func
         second.send(signal.SIGTERM)
         assert (first.end(), second.end()) == (143, 143), first.said() + second.said()
     assert "process 1: SIGTERM: saving the state after this update; again to end at once\n" in second.said()
-    assert f"stopped at step {step}: SIGTERM\nstep {step} is saved in {folder}" in first.said()
-    assert saved_steps(folder) == [step]
+    assert step <= stopped_at(first, "SIGTERM", folder) <= step + 16
 
 
 def test_a_process_that_is_asked_to_stop_and_then_loses_another_says_so(corpus, tmp_path):
@@ -189,7 +197,6 @@ def test_an_error_in_one_of_two_processes_saves_the_state_and_ends_both(corpus, 
 
     with two_processes(corpus, tmp_path / "run", change) as (first, second):
         assert (first.end(), second.end()) == (1, 1), first.said() + second.said()
-    assert f"stopped at step 10: an error\nstep 10 is saved in {tmp_path / 'run'}" in first.said()
+    assert 10 <= stopped_at(first, "an error", tmp_path / "run") <= 26
     assert first.said().endswith("RuntimeError: process 1: ZeroDivisionError('a bug')\n")
     assert second.said().endswith("ZeroDivisionError: a bug\n")
-    assert saved_steps(tmp_path / "run") == [10]

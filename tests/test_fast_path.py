@@ -23,8 +23,10 @@ from translate.data.loader import DataPosition, Update
 from translate.distributed import join_world
 from translate.errors import UserError
 from translate.training import fast_path
-from translate.training.fast_path import compiled, eager, recorded
+from translate.training.config import RunConfig
+from translate.training.fast_path import compiled, eager, is_short, recorded
 from translate.training.path_trials import Outcome, PathTrials
+from translate.training.progress import RunProgress
 from translate.training.state import TrainState
 
 SETTINGS = {
@@ -138,7 +140,6 @@ def other_draws(workload):
 
 @contextmanager
 def careless(workload):
-    """Other masks, and gradients that are wrong."""
     with wrong(workload), other_draws(workload) as make_update:
         yield make_update
 
@@ -157,6 +158,7 @@ def as_on_a_gpu(monkeypatch):
     decide_run = train_page.decide_run
     monkeypatch.setattr(train_page, "decide_run", decide)
     monkeypatch.setattr(fast_path, "UPDATES", 4)
+    monkeypatch.setattr(fast_path, "SHORT_UPDATES", 1)
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +212,7 @@ def test_another_device_is_named_and_the_ways_are_tried_again(corpus, plain, tmp
     monkeypatch.setattr(fast_path, "provenance", lambda: provenance() | {"hardware": "NVIDIA H100"})
     log = train_here(corpus, folder)
     version = provenance()["torch"]
-    named = f"tried again (device: NVIDIA T4 before, NVIDIA H100 now; torch: 2.11 before, {version} now)"
+    named = f"was for other conditions (device: NVIDIA T4 before, NVIDIA H100 now; torch: 2.11 before, {version} now)"
     assert named in log
     assert verdict_of(folder)["device"] == "NVIDIA H100"
     # from the restored state, to which the trials returned
@@ -242,6 +244,18 @@ def test_compiled_updates_are_found_right_and_wrong_ones_are_not():
     for weight, expected in zip(everything_of(work), before, strict=True):
         assert torch.equal(weight, expected)
     assert state.step == 0
+
+
+def test_a_short_run_is_not_worth_trials():
+    for run, progress, expected in [
+        (RunConfig(max_steps=999), RunProgress(), True),
+        (RunConfig(max_steps=100_000), RunProgress(), False),
+        (RunConfig(max_steps=100_000), RunProgress(step=99_500), True),
+        (RunConfig(max_minutes=30, max_steps=100_000), RunProgress(seconds=21 * 60), True),
+        (RunConfig(max_minutes=30), RunProgress(seconds=60), False),
+        (RunConfig(patience=5), RunProgress(), False),
+    ]:
+        assert is_short(run, progress) is expected
 
 
 def test_the_fastest_is_chosen_unless_eager_mode_is_about_as_fast():

@@ -236,7 +236,8 @@ def test_every_stage_is_explained_by_the_command_and_by_its_page():
 # in one process: the modules of training and decoding, then the stages without any other
 BLOCKED = """
 import importlib.abc, sys
-import translate.train, translate.decode
+import torch, translate.train, translate.decode
+torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])  # as training: it imports PyTorch's compiler
 known = {name.partition(".")[0] for name in sys.modules} | set(sys.stdlib_module_names)
 
 class Refuse(importlib.abc.MetaPathFinder):

@@ -81,8 +81,9 @@ def wait_for_step(folder, process):
 def test_run_folder_holds_models_logs_and_manifest(finished):
     folder, output = finished
     for name in ("best", "last", "average"):
-        names = {path.name for path in (folder / name).iterdir()}
+        names = {path.name for path in (folder / name).iterdir()} - {"monitoring.json"}
         assert names == {"checksums.json", "weights.safetensors", "model.yaml", "tokenizer.model", "manifest.json"}
+    assert (folder / "best" / "monitoring.json").is_file()
     for name in ("config.yaml", "manifest.json", "train.log", "tokenizer.model", "data_report.md"):
         assert (folder / name).stat().st_size > 0
     manifest = json.loads((folder / "best" / "manifest.json").read_text(encoding="utf-8"))

@@ -28,6 +28,7 @@ from translate.model_directory import WEIGHTS
 from translate.models import ARCHITECTURES
 from translate.text import write_lines
 from translate.train import train
+from translate.training.compute_config import FastPath
 from translate.training.config import TrainConfig
 from translate.training.loggers import LOGGERS
 from translate.training.parallel import decide_training, parallelize
@@ -63,9 +64,15 @@ EXPECTED_BLEU = ((2400, 92.0), (1300, 70.0), (600, 50.0))
 
 
 def resume(check: Check) -> None:
-    """A run that is killed and continued ends with the weights of an uninterrupted one; on a CPU bit for bit."""
+    """Runs in eager mode and, on a GPU, of CUDA graphs, each killed and continued."""
     write_corpus(check.folder)
-    uninterrupted, killed = (run_of(check, name) for name in ("uninterrupted", "killed"))
+    for path in (FastPath.eager, FastPath.graphed) if check.can.on_gpu else (FastPath.eager,):
+        compare_resumed(check, path)
+
+
+def compare_resumed(check: Check, path: FastPath) -> None:
+    """A run that is killed and continued ends with the weights of an uninterrupted one; on a CPU bit for bit."""
+    uninterrupted, killed = (run_of(check, f"{name}-{path}", path) for name in ("uninterrupted", "killed"))
     in_processes(train, (uninterrupted,), seconds=RUN_SECONDS)
     kill_after_first_state(check, killed)
     in_processes(train, (killed,), seconds=RUN_SECONDS)
@@ -74,12 +81,13 @@ def resume(check: Check) -> None:
         differing = sum(int((found[name] != weight).sum()) for name, weight in expected.items())
         check.compare("weights that differ", differing, 0)
         return
-    again = run_of(check, "again")
+    again = run_of(check, f"again-{path}", path)
     in_processes(train, (again,), seconds=RUN_SECONDS)
     between_runs = relative_error(flat(final_weights(again)), flat(expected))
-    check.note("difference of two uninterrupted runs", f"{between_runs:.3g}")
+    check.note(f"{path}, difference of two uninterrupted runs", f"{between_runs:.3g}")
     error = relative_error(flat(found), flat(expected))
-    check.compare("difference of the weights", error, LIKE_TWO_RUNS * between_runs + torch.finfo(torch.float32).eps)
+    tolerance = LIKE_TWO_RUNS * between_runs + torch.finfo(torch.float32).eps
+    check.compare("difference of the weights", error, tolerance, case=path)
 
 
 def write_corpus(folder: Path) -> None:
@@ -91,14 +99,14 @@ def write_corpus(folder: Path) -> None:
         write_lines(folder / f"{split}.target", [line[::-1] for line in lines])
 
 
-def run_of(check: Check, name: str) -> TrainConfig:
-    """A small run on that corpus, in a folder of this name."""
+def run_of(check: Check, name: str, path: FastPath) -> TrainConfig:
+    """A small run on that corpus, in a folder of this name; path: compute.fast_path."""
     files = {
         f"data.{split}.{side}": str(check.folder / f"{split}.{side}")
         for split in ("train", "valid", "test")
         for side in ("source", "target")
     }
-    return train_config(check, SMALL_RUN | files | {"run.dir": str(check.folder / name)})
+    return train_config(check, SMALL_RUN | files | {"run.dir": str(check.folder / name), "compute.fast_path": path})
 
 
 def train_config(check: Check, options: dict[str, str]) -> TrainConfig:

@@ -25,11 +25,12 @@ from translate.parsing import from_plain
 from translate.recording import CudaRecorder, Recorder
 from translate.training import step
 from translate.training.compute_config import FastPath
-from translate.training.config import TrainConfig
+from translate.training.config import RunConfig, TrainConfig
 from translate.training.graphed import GraphedUpdates, obstacle
 from translate.training.model_writer import ModelWriter
 from translate.training.parallel import ParallelModel, TrainingDecision
 from translate.training.path_trials import EAGER, UPDATES, Constructor, LeftOut, Outcome, PathTrials
+from translate.training.progress import RunProgress
 from translate.training.session import provenance
 from translate.training.spikes import SpikeLimits
 from translate.training.state import TrainState
@@ -38,6 +39,8 @@ from translate.training.stopping import fraction_done
 
 logger = logging.getLogger(__name__)
 VERDICT = "fast_path"  # its key in the manifest
+# runs with less ahead of them are over before trials and compilation pay
+SHORT_UPDATES, SHORT_MINUTES = 1000, 10.0
 MARGIN = 0.97  # of eager mode's seconds: what gains less is no reason to leave it
 
 
@@ -197,7 +200,10 @@ def _choose(
         logger.info(f"fast path: {before.choice}, as tried before on this device")
         return before.choice
     if changes:
-        logger.info(f"fast path: tried again ({'; '.join(changes)})")
+        logger.info(f"fast path: the verdict before was for other conditions ({'; '.join(changes)})")
+    if is_short(workload.config.run, state.progress):
+        logger.info("fast path: eager, without trials, as the run is short")
+        return EAGER
     logger.info(f"fast path: trying {', '.join(CANDIDATES)} in {UPDATES} updates, which are discarded")
     outcomes = PathTrials(CANDIDATES, workload, state, _first_updates(workload.config, state, batches)).run()
     verdict: Verdict = world.from_main(make_verdict(outcomes, facts))
@@ -206,6 +212,14 @@ def _choose(
     if world.is_main:
         models.folder.write_manifest(models.manifest)
     return verdict.choice
+
+
+def is_short(run: RunConfig, progress: RunProgress) -> bool:
+    """True if few updates or minutes are left."""
+    return bool(
+        (run.max_steps and run.max_steps - progress.step < SHORT_UPDATES)
+        or (run.max_minutes and run.max_minutes - progress.seconds / 60 < SHORT_MINUTES)
+    )
 
 
 def _facts(workload: Workload, decision: TrainingDecision) -> dict[str, Any]:
