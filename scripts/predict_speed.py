@@ -12,7 +12,7 @@ import argparse
 from translate.config.calls import configured
 from translate.console import markdown_table
 from translate.decoding.config import SearchConfig
-from translate.gpu_check.pretended_gpu import steps_work, update_work
+from translate.gpu_check.pretended_gpu import replayed_step_work, steps_work, update_work
 from translate.gpu_check.roofline import H100, predict
 from translate.train import ADDITIONS, CHOICES
 from translate.training.config import TrainConfig
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument(
         "--launch-us", type=float, default=H100.launch * 1e6, help="microseconds of the host per launch"
     )
-    parser.add_argument("--sentences", type=int, default=128, help="of a batch of decoding")
+    parser.add_argument("--sentences", type=int, default=128, help="of a full batch of decoding")
     arguments = parser.parse_args()
     launch = arguments.launch_us * 1e-6
     updates, steps = [], []
@@ -42,16 +42,20 @@ def main() -> None:
             speed, graphed = tokens / time.seconds, tokens / time.device
             cells = [work.launches, f"{1000 * time.device:.1f}", f"{1000 * time.host:.1f}", f"{speed:,.0f}"]
             updates.append([model, f"{tokens:,}", *map(str, cells), f"{graphed:,.0f}"])
-        work = steps_work(config, SearchConfig(beam_size=4), sentences=arguments.sentences, length=27, steps=1)
-        time = predict(work, launch=launch)
-        speed = arguments.sentences / time.seconds
-        steps.append(
-            [model, str(work.launches), f"{1000 * time.device:.2f}", f"{1000 * time.host:.2f}", f"{speed:,.0f}"]
-        )
+        for sentences in (arguments.sentences, 1):
+            batch = {"sentences": sentences, "length": 27}
+            work = steps_work(config, SearchConfig(beam_size=4), **batch, steps=1)
+            time = predict(work, launch=launch)
+            replayed = predict(replayed_step_work(config, SearchConfig(beam_size=4), **batch, slots=256), launch=launch)
+            cells = [work.launches, f"{1000 * time.device:.2f}", f"{1000 * time.host:.2f}"]
+            speeds = [f"{sentences / seconds:,.0f}" for seconds in (time.seconds, replayed.device)]
+            cells += [speeds[0], f"{1000 * replayed.device:.2f}", speeds[1]]
+            steps.append([model, str(sentences), *map(str, cells)])
     columns = ["launches", "device, ms", "host, ms"]
     print(markdown_table(["model", "tokens", *columns, "tokens/s", "without launches"], updates))
     print()
-    print(markdown_table(["model, a step of beam 4", *columns, "tokens/s"], steps))
+    graphed = ["as a graph, ms", "tokens/s"]
+    print(markdown_table(["model, a step of beam 4", "sentences", *columns, "tokens/s", *graphed], steps))
 
 
 if __name__ == "__main__":

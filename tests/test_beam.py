@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 
 from fake_models import random_model, table_model
 from searches import exhaustive, greedy, score, search, tokens_of
@@ -47,6 +48,15 @@ def test_wide_beam_respects_the_minimum_length():
     expected = [h for h in exhaustive(model, [4], [A, B, C], 4, 1.0) if len(h.tokens) >= 2]
     [found] = search(model, [[4]], config)
     assert [h.tokens for h in found] == [h.tokens for h in expected[:5]]
+
+
+@pytest.mark.parametrize("limits", [{}, {"min_length": 2, "max_length": 4}, {"length_penalty": 0.0}])
+def test_all_continuations_at_once_as_on_a_gpu_are_those_of_two_stages(limits, monkeypatch):
+    model, config = random_model(vocabulary_size=12, end=1.0), SearchConfig(beam_size=4, n_best=4, **limits)
+    sources = [[4 + (i * j) % 8 for j in range(1 + i % 6)] for i in range(20)]
+    in_stages = search(model, sources, config)
+    monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda tensor: True))
+    assert search(model, sources, config) == in_stages
 
 
 def test_length_penalty_matches_its_formula():

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "translate"
 LAYERS = [
     {"errors", "signals"},
     {"parsing", "streams", "disk_space", "html_pages"},
-    {"files", "console", "memory", "launcher"},
+    {"files", "console", "memory", "launcher", "recording"},
     {"checksums", "locks"},
     {"folders"},
     {"opening"},

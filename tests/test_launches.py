@@ -11,7 +11,7 @@ import torch
 from translate.config.calls import configured
 from translate.decoding.config import SearchConfig, SearchMethod
 from translate.gpu_check.launches import work_of
-from translate.gpu_check.pretended_gpu import steps_work, update_work
+from translate.gpu_check.pretended_gpu import replayed_step_work, steps_work, update_work
 from translate.gpu_check.roofline import H100, predict
 from translate.train import ADDITIONS, CHOICES
 from translate.training.config import TrainConfig
@@ -47,11 +47,18 @@ def test_products_of_an_update_are_those_of_the_formula(base, update):
     assert products == pytest.approx(6 * 4096 * weights, rel=0.02)
 
 
-@pytest.mark.parametrize(("method", "most"), [(SearchMethod.beam, 225), (SearchMethod.greedy, 171)])
+@pytest.mark.parametrize(("method", "most"), [(SearchMethod.beam, 211), (SearchMethod.greedy, 170)])
 def test_decoding_steps(base, method, most):
     work = steps_work(base, SearchConfig(method=method, beam_size=4), sentences=64, length=20)
     assert work.host_reads == []
     assert work.launches <= 4 * most
+
+
+def test_a_replayed_decoding_step_reads_nothing_on_the_host(base):
+    work = replayed_step_work(base, SearchConfig(beam_size=4), sentences=64, length=20, slots=256)
+    assert work.host_reads == []
+    # of the device: kernels in one launch
+    assert work.launches <= 230
 
 
 def test_the_counter_tells_kernels_from_views_and_reads():

@@ -86,6 +86,7 @@ DECODING = [
 DECODING_LEAVES = [
     "batch.py",
     "batched_state.py",
+    "decoding/active_batch.py",
     "decoding/case_restoring.py",
     "decoding/output_lines.py",
     "decoding/search/base.py",
@@ -208,7 +209,7 @@ def test_a_sentence_is_followed_into_its_gradient_through_twelve_files(run):
 
 
 def test_a_whole_run_enters_few_files(run):
-    assert len(run["entered"]) <= 137
+    assert len(run["entered"]) <= 138
 
 
 def test_a_line_is_followed_into_its_translation_through_nine_files(run, folder):
@@ -217,15 +218,15 @@ def test_a_line_is_followed_into_its_translation_through_nine_files(run, folder)
     traced = trace(folder, "decode", *arguments)
     entered = traced["entered"]
     assert len(DECODING) <= 9
-    assert len(DECODING + DECODING_LEAVES) <= 23
+    assert len(DECODING + DECODING_LEAVES) <= 24
     assert set(entered) == {*DECODING, *DECODING_LEAVES, *DECODING_ASIDE}
-    assert len(entered) <= 56
+    assert len(entered) <= 57
     assert not traced["compiler"], "PyTorch's compiler takes a second to import"
 
 
 def test_the_house_has_few_files_and_none_is_long():
     files = sorted((REPOSITORY / "translate").rglob("*.py"))
-    assert len(files) <= 348
+    assert len(files) <= 352
     lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
     assert {name: count for name, count in lines.items() if count > 300} == {}
 

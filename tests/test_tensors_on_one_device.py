@@ -36,9 +36,9 @@ def without_content(monkeypatch):
     # as where there is a GPU; PyTorch would switch autocast off
     monkeypatch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda *_, **__: True)
-    kv_cache._own_slots.cache_clear()
+    kv_cache.own_slots.cache_clear()
     yield
-    kv_cache._own_slots.cache_clear()
+    kv_cache.own_slots.cache_clear()
 
 
 def tensors_of(device: str):
@@ -147,7 +147,7 @@ def test_steps_of_every_search(name, settings, device):
 
 
 def take_steps(model: Seq2Seq, config: SearchConfig, device: str) -> None:
-    kv_cache._own_slots.cache_clear()  # of another fake mode
+    kv_cache.own_slots.cache_clear()  # of another fake mode
     search = SEARCHES[config.method].start([[5, 6, 3]] * B, integers(device, B), config)
     state = model.start(model.encode(padded(device, S)))
     for _ in range(3):

@@ -55,23 +55,43 @@ class BatchedState:
             lambda mine, new: mine.index_copy(0, rows, new), lambda mine, new: mine.replace(rows, new), other
         )
 
+    def overwrite(self, other: Self) -> None:
+        """Write the other's sentences into the first rows, in place; PADDED fields keep their length."""
+        self._combine(_write_rows, lambda mine, new: mine.overwrite(new), other, length=lambda lengths: lengths[0])
+
+    def first(self, sentences: int) -> Self:
+        """Views of the first so many sentences."""
+        return self._combine(lambda x: x[:sentences], lambda state: state.first(sentences))
+
+    def blank(self, sentences: int, length: int) -> Self:
+        """Zeros for so many sentences, of this length in PADDED fields."""
+        return self._combine(
+            lambda x: x.new_zeros(sentences, *x.shape[1:]),
+            lambda state: state.blank(sentences, length),
+            length=lambda lengths: length,
+        )
+
     def trimmed(self) -> Self:
         """Drop the positions that no sentence needs."""
         length = self.needed_length()
         if length is None:
             return self
-        return self._combine(lambda x: x, lambda state: state, length=length)
+        return self._combine(lambda x: x, lambda state: state, length=lambda lengths: length)
 
     def needed_length(self) -> int | None:
         """Length that the longest sentence needs in PADDED fields; None: nothing is to be trimmed."""
         return None
 
     def _combine(
-        self, tensors: Callable[..., Tensor], states: Callable[..., Any], *others: Self, length: int | None = None
+        self,
+        tensors: Callable[..., Tensor],
+        states: Callable[..., Any],
+        *others: Self,
+        length: Callable[[list[int]], int] = max,
     ) -> Self:
         """Combine each field of self and others: nested states by `states`, tensors, of one length, by `tensors`.
 
-        length  of PADDED fields; None: the longest of self and others
+        length  of PADDED fields, by those of self and others
         """
 
         def combined(values: Sequence[Any], padding: Padding | None) -> Any:
@@ -86,13 +106,22 @@ class BatchedState:
         return dataclasses.replace(cast(Any, self), **changed)
 
 
-def _of_one_length(xs: Sequence[Tensor], padding: Padding | None, length: int | None) -> Sequence[Tensor]:
-    """Tensors padded, or trimmed, to the given length, or padded to that of the longest."""
+def _of_one_length(
+    xs: Sequence[Tensor], padding: Padding | None, length: Callable[[list[int]], int]
+) -> Sequence[Tensor]:
+    """Tensors padded, or trimmed, to the length that follows from theirs."""
     if padding is None:
         return xs
     # rows of one tensor must be equally long, whenever their sentences started
-    length = max(x.shape[padding.dim] for x in xs) if length is None else length
-    return [_resized(x, length, padding) for x in xs]
+    common = length([x.shape[padding.dim] for x in xs])
+    return [_resized(x, common, padding) for x in xs]
+
+
+def _write_rows(mine: Tensor, new: Tensor) -> Tensor:
+    rows = mine[: len(new)]
+    if not rows.is_set_to(new):  # views of the same elements need no copy
+        rows.copy_(new)
+    return mine
 
 
 def _resized(x: Tensor, length: int, padding: Padding) -> Tensor:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from translate.batch import Tokens
+from translate.decoding.active_batch import ActiveBatch
 from translate.decoding.arithmetic import Arithmetic
 from translate.decoding.config import ForcedScore, Hypothesis, Pair, SearchConfig, SearchMethod, Sentence, length_limits
 from translate.decoding.constraints.constraints import ConstrainedSentence
@@ -25,10 +25,12 @@ from translate.decoding.search.beam import BeamSearch
 from translate.decoding.search.constrained import constrained
 from translate.decoding.search.diverse_beam import DiverseBeamSearch
 from translate.decoding.search.greedy import GreedySearch, SamplingSearch
+from translate.decoding.step_graphs import StepGraphs
 from translate.decoding.workers import num_useful_workers, run_in_processes
 from translate.device import Precision, capabilities, decoding_precision
 from translate.memory import is_out_of_memory, machine_memory
-from translate.models.seq2seq import Seq2Seq, State, evaluation_mode
+from translate.models.seq2seq import Seq2Seq, evaluation_mode
+from translate.recording import CudaRecorder, Recorder
 from translate.tokenizer import EOS
 
 logger = logging.getLogger(__name__)
@@ -90,6 +92,7 @@ class NativeEngine:
     precision        auto: the fastest of the device (translate.device); after construction the one in use
     workers          processes with one thread each, which are faster on a CPU than threads that share every matrix
                      product; 0: as many as there are threads
+    recorder         of decoding steps as graphs; None: on a GPU that of CUDA graphs, on a CPU none
     """
 
     model: Seq2Seq
@@ -98,6 +101,7 @@ class NativeEngine:
     batch_sentences: int = 0
     precision: Precision = Precision.auto
     workers: int = 0
+    recorder: Recorder | None = None
 
     def __post_init__(self) -> None:
         assert min(self.batch_tokens, self.batch_sentences, self.workers) >= 0, "DecodingConfig.check() was not called"
@@ -105,6 +109,9 @@ class NativeEngine:
         self.precision = decoding_precision(self.precision, capabilities(self.device))
         self.arithmetic = Arithmetic(self.device, self.precision)
         self.arithmetic.check(self.model)
+        if self.device.type == "cuda" and self.recorder is None:
+            self.recorder = CudaRecorder(self.device)
+        self._graphs: StepGraphs | None = None
 
     @property
     def max_length(self) -> int:
@@ -139,6 +146,8 @@ class NativeEngine:
                 except (RuntimeError, MemoryError) as error:
                     self._halve_batches(error, len(sentences[order[0]]))
                 order = [index for index in order if index not in found]
+            if was_training:  # it needs the memory
+                self._drop_graphs()
         return [found[index] for index in range(len(sentences))]
 
     def score(
@@ -160,6 +169,7 @@ class NativeEngine:
         """Halve batch_tokens after an error for lack of memory; raise others, and those of a batch of one sentence."""
         if not is_out_of_memory(error) or self.batch_tokens <= longest:
             raise error
+        self._drop_graphs()
         self.batch_tokens //= 2
         logger.warning(f"out of memory while translating: batches of {self.batch_tokens} tokens now (batch_tokens)")
 
@@ -170,19 +180,33 @@ class NativeEngine:
         workers = min(workers, most)
         # no batch above a worker's share: the first would take all sentences
         share = -(-len(longest_first) // workers)
+        model = self.arithmetic.for_search(self.model)
         job = DecodingJob(
-            model=self.arithmetic.for_search(self.model),
+            model=model,
             device=self.device,
             autocast=self.arithmetic.autocast,
             sentences=longest_first,
             config=config,
             batch_tokens=self.batch_tokens,
             batch_sentences=min(self.batch_sentences or share, share, most // workers),
+            graphs=self._graphs_of(model, config),
         )
         if workers == 1:
             job.run(Queue(len(longest_first)), report)
         else:
             run_in_processes(job.run, len(longest_first), workers, report)
+
+    def _graphs_of(self, model: Seq2Seq, config: SearchConfig) -> StepGraphs | None:
+        """Recorded steps of a model and search, kept for the next sentences; None without a recorder."""
+        if self.recorder is not None and not (self._graphs and self._graphs.are_of(model, config)):
+            self._drop_graphs()
+            self._graphs = StepGraphs(model, config, self.recorder)
+        return self._graphs
+
+    def _drop_graphs(self) -> None:
+        if self._graphs is not None:
+            self._graphs.close()
+        self._graphs = None
 
     def _most_sentences(self, longest_first: Sequence[Sentence], config: SearchConfig) -> int:
         """Number of sentences that all workers together may search for at a time, in half of the memory."""
@@ -207,6 +231,7 @@ class DecodingJob:
     config: SearchConfig
     batch_tokens: int
     batch_sentences: int
+    graphs: StepGraphs | None = None
 
     @torch.inference_mode()
     def run(self, queue: Queue, report: Report) -> None:
@@ -253,47 +278,10 @@ class DecodingJob:
         """Rows of the finished sentences, once they are enough to be worth the move."""
         enough = max(1, len(batch.indices) * _LEAVING_FRACTION)
         while True:
-            for _ in range(_STEPS_BETWEEN_CHECKS if self.device.type == "cuda" else 1):
+            if self.graphs is None:
                 batch.step(self.model)
+            else:
+                self.graphs.advance(batch, _STEPS_BETWEEN_CHECKS)
             done = batch.search.done.tolist()  # waits for the device
             if sum(done) >= enough:
                 return [row for row, is_done in enumerate(done) if is_done]
-
-
-@dataclass(eq=False)
-class ActiveBatch:
-    """Sentences in translation: the state of the model, the search, and the index of the sentence in each row."""
-
-    state: State
-    search: Search
-    indices: list[int]
-
-    def step(self, model: Seq2Seq) -> None:
-        """Read one more token of every hypothesis, as the loop of search_batch does."""
-        logits, self.state = model.step(self.search.last_tokens, self.state)
-        self.search, parents = self.search.advance(logits)
-        if parents is not None:
-            self.state = self.state.reorder(parents)
-
-    def results(self, finished: Sequence[int]) -> Found:
-        """Sentence index and hypotheses of the finished rows."""
-        hypotheses = self.search.select(self._rows(finished)).hypotheses()
-        return list(zip([self.indices[row] for row in finished], hypotheses, strict=True))
-
-    def refill(self, finished: Sequence[int], active: Sequence[int], new: ActiveBatch | None) -> ActiveBatch | None:
-        """Drop the finished rows and add new sentences: in those rows if they are as many, else after the others."""
-        if not active:
-            return new
-        if new is not None and len(new.indices) == len(finished):
-            rows = self._rows(finished)
-            replaced = dict(zip(finished, new.indices, strict=True))
-            indices = [replaced.get(row, index) for row, index in enumerate(self.indices)]
-            return ActiveBatch(self.state.replace(rows, new.state), self.search.replace(rows, new.search), indices)
-        rows = self._rows(active)
-        kept = ActiveBatch(self.state.select(rows), self.search.select(rows), [self.indices[row] for row in active])
-        if new is None:
-            return kept
-        return ActiveBatch(kept.state.concat(new.state), kept.search.concat(new.search), kept.indices + new.indices)
-
-    def _rows(self, rows: Sequence[int]) -> Tensor:
-        return torch.tensor(rows, device=self.search.done.device)

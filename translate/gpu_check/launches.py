@@ -19,6 +19,7 @@ from torch.utils.flop_counter import flop_registry
 
 # operations that allocate or describe tensors, beside views
 _WITHOUT_KERNEL = {"empty", "empty_like", "empty_strided", "new_empty", "_unsafe_view", "device", "lift_fresh"}
+_WITHOUT_KERNEL |= {"is_set_to"}
 # operations that return a value to the host, which waits for the device
 _HOST_READS = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "unique", "is_nonzero"}
 # kernels of an operation, where there are more than one: the gradient of an embedding sorts and adds up the rows of its
@@ -102,7 +103,9 @@ def _is_view(operation: Any, arguments: Any, result: Any) -> bool:
 
 def _kernel(operation: Any, name: str, arguments: tuple[Any, ...], options: Mapping[str, Any], result: Any) -> Kernel:
     flops = flop_registry.get(operation.overloadpacket)
-    tensors = [x for x in tree_leaves([arguments, dict(options), result]) if isinstance(x, Tensor)]
+    # of the tensor that it writes to, index_copy_ touches as much as it copies
+    touched = [*arguments[2:], arguments[3]] if name == "index_copy_" else [arguments, dict(options), result]
+    tensors = [x for x in tree_leaves(touched) if isinstance(x, Tensor)]
     return Kernel(
         name,
         launches=_launches(name, arguments),

@@ -18,14 +18,17 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from translate.batch import Tokens
+from translate.decoding.active_batch import ActiveBatch
 from translate.decoding.config import SearchConfig
-from translate.decoding.native_engine import ActiveBatch, start_search
+from translate.decoding.native_engine import start_search
+from translate.decoding.step_graphs import RecordedStep, Size
 from translate.device import Precision
 from translate.distributed import World
 from translate.gpu_check.launches import Work, work_of
 from translate.gpu_check.updates import example_batch
 from translate.models import Vocabularies, build_model, kv_cache
 from translate.models.quantised import with_cast_weights
+from translate.models.seq2seq import Seq2Seq
 from translate.tokenizer import EOS
 from translate.training.config import TrainConfig
 from translate.training.optimizer import make_optimizer
@@ -41,7 +44,7 @@ _BEGUN = 8  # decoding steps before one is counted
 def pretended_gpu() -> Iterator[FakeTensorMode]:
     """Context in which tensors compute nothing and answer that they are on a GPU."""
     is_cuda = property(lambda tensor: True)
-    kv_cache._own_slots.cache_clear()
+    kv_cache.own_slots.cache_clear()
     with (
         patch.object(torch.Tensor, "is_cuda", is_cuda),
         patch.object(F, "dropout", lambda x, rate: torch.native_dropout(x, rate, True)[0]),  # one kernel there
@@ -49,7 +52,7 @@ def pretended_gpu() -> Iterator[FakeTensorMode]:
         FakeTensorMode() as mode,
     ):
         yield mode
-    kv_cache._own_slots.cache_clear()
+    kv_cache.own_slots.cache_clear()
 
 
 def update_work(config: TrainConfig, *, tokens: int, vocabulary: int = 8000) -> Work:
@@ -73,6 +76,24 @@ def steps_work(
     config: TrainConfig, search: SearchConfig, *, sentences: int, length: int, steps: int = 4, vocabulary: int = 8000
 ) -> Work:
     """The work of some decoding steps of a full batch in bf16, once every hypothesis has a few tokens."""
+    with _begun(config, search, sentences=sentences, length=length, vocabulary=vocabulary) as (model, batch):
+        return work_of(lambda: _steps(batch, model, steps), value_read=_BEGUN)
+
+
+def replayed_step_work(
+    config: TrainConfig, search: SearchConfig, *, sentences: int, length: int, slots: int, vocabulary: int = 8000
+) -> Work:
+    """The work of a decoding step that is launched as one graph, over buffers with so many slots of the KV cache."""
+    with _begun(config, search, sentences=sentences, length=length, vocabulary=vocabulary) as (model, batch):
+        recorded = RecordedStep.for_batch(model, Size(sentences, length + 1, slots), batch)
+        return work_of(recorded.compute)
+
+
+@contextmanager
+def _begun(
+    config: TrainConfig, search: SearchConfig, *, sentences: int, length: int, vocabulary: int
+) -> Iterator[tuple[Seq2Seq, ActiveBatch]]:
+    """A model with weights in bf16, and a batch in translation, on a pretended GPU."""
     sources = [(EOS + 1,) * length] * sentences
     with pretended_gpu(), torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
         model = build_model(config.model, Vocabularies(vocabulary, vocabulary, shared=True)).eval()
@@ -80,13 +101,13 @@ def steps_work(
         state = model.start(model.encode(Tokens.pad([[*source, EOS] for source in sources])))
         started = start_search(sources, search, max_length=model.max_length)
         batch = ActiveBatch(state, started, list(range(sentences)))
+        work_of(lambda: _steps(batch, model, _BEGUN), value_read=_BEGUN)
+        yield model, batch
 
-        def step(number: int) -> None:
-            for _ in range(number):
-                batch.step(model)
 
-        work_of(lambda: step(_BEGUN), value_read=_BEGUN)
-        return work_of(lambda: step(steps), value_read=_BEGUN)
+def _steps(batch: ActiveBatch, model: Seq2Seq, count: int) -> None:
+    for _ in range(count):
+        batch.step(model)
 
 
 def _as_fake(value: Any, mode: FakeTensorMode) -> Any:

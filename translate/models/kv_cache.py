@@ -22,7 +22,7 @@ from torch import Tensor
 from translate.models.layers import mask_value
 from translate.models.seq2seq import BatchedState, Padding, State
 
-_STEPS_AHEAD = 16  # steps that a new cache has room for at least
+STEPS_AHEAD = 16  # steps that a new cache has room for at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,8 @@ class LayerCache:
             self.keys_and_values = key.new_empty(2, sentences, heads, _room(self.slots, hypotheses), width)
         written = self.keys_and_values.narrow(3, 0, self.slots)  # a view: the cache is not copied
         newest = written.narrow(3, start, key.shape[2])
-        torch._foreach_copy_([newest[0], newest[1]], [key, value])  # one kernel on a GPU
+        newest[0].copy_(key)
+        newest[1].copy_(value)
         return written[0], written[1]
 
     def select(self, rows: Tensor, slots: Tensor, num_hypotheses: int) -> LayerCache:
@@ -139,7 +140,7 @@ class TransformerState(State):
         # all caches are of one size; a full one is rebuilt without the slots of dropped hypotheses
         if not self.caches[0].has_room(self.num_hypotheses):
             self._compact(torch.arange(len(self.positions), device=self.bias.device))
-        own = _own_slots(self.num_hypotheses, self.bias.device, self.bias.dtype)
+        own = own_slots(self.num_hypotheses, self.bias.device, self.bias.dtype)
         # (B, 1, K, L + K): a new slot is seen by its own hypothesis alone
         self.bias = torch.cat([self.bias, own.expand(len(self.bias), 1, -1, -1)], dim=-1)
         self.positions = self.positions + 1
@@ -180,7 +181,7 @@ class TransformerState(State):
 
 
 @functools.cache
-def _own_slots(num_hypotheses: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+def own_slots(num_hypotheses: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Bias (K, K) of slots that each belong to one hypothesis; cached, since every step needs it."""
     hidden = torch.full((num_hypotheses, num_hypotheses), mask_value(dtype), device=device, dtype=dtype)
     return hidden.fill_diagonal_(0)
@@ -189,4 +190,4 @@ def _own_slots(num_hypotheses: int, device: torch.device, dtype: torch.dtype) ->
 def _room(slots: int, num_hypotheses: int) -> int:
     """Number of slots of a new cache, of which so many are needed at once."""
     # doubled at least, so that copying costs each token a constant on average
-    return slots + max(_STEPS_AHEAD * num_hypotheses, slots)
+    return slots + max(STEPS_AHEAD * num_hypotheses, slots)

@@ -191,8 +191,8 @@ class Transformer(Seq2Seq):
         """Read one more token (N,) of each hypothesis; hidden states (N, D)."""
         # finished sentences are stepped on until they leave: their positions must stay within the table
         positions = state.positions.clamp(max=self.max_positions - 1)
-        x = self.embed_target(tokens, positions.repeat_interleave(state.num_hypotheses))
-        x = x.unflatten(0, (-1, state.num_hypotheses))  # (B, K, D): hypotheses as tokens of one sentence
+        tokens = tokens.unflatten(0, (-1, state.num_hypotheses))  # (B, K): hypotheses as tokens of one sentence
+        x = self.embed_target(tokens, positions[:, None])  # (B, K, D)
         state.advance()  # the layers write into the new slots
         masks = AttentionMask(state.bias), AttentionMask(state.memory.bias)
         memory = list(zip(state.memory.keys, state.memory.values, strict=True))

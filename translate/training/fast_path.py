@@ -22,10 +22,11 @@ from translate.distributed import World
 from translate.errors import UserError
 from translate.files import to_plain
 from translate.parsing import from_plain
+from translate.recording import CudaRecorder, Recorder
 from translate.training import step
 from translate.training.compute_config import FastPath
 from translate.training.config import RunConfig, TrainConfig
-from translate.training.graphed import CudaRecorder, GraphedUpdates, Recorder, obstacle
+from translate.training.graphed import GraphedUpdates, obstacle
 from translate.training.model_writer import ModelWriter
 from translate.training.parallel import ParallelModel, TrainingDecision
 from translate.training.path_trials import EAGER, UPDATES, Constructor, LeftOut, Outcome, PathTrials

@@ -15,9 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from translate.batched_state import gather_parents
 from translate.decoding.config import DIVERGED, Hypothesis, SearchConfig
-from translate.decoding.search.base import HISTORY, Search, limit_repetition, stable_topk, top_continuations
+from translate.decoding.search.base import (
+    HISTORY,
+    Search,
+    limit_repetition,
+    mask_forbidden,
+    stable_topk,
+    top_continuations,
+)
 from translate.errors import DivergedError
 from translate.tokenizer import BOS, EOS, PAD
 
@@ -107,7 +113,7 @@ class BeamSearch(Search):
         tokens, parents = best.tokens.gather(1, kept), best.parents.gather(1, kept)
         search = replace(
             search,
-            active_tokens=torch.cat([gather_parents(self.active_tokens, parents), tokens[:, :, None]], dim=2),
+            active_tokens=torch.cat([_histories(self.active_tokens, parents), tokens[:, :, None]], dim=2),
             # at a length limit fewer than K continue: an EOS among the kept ones must not
             active_log_probs=best.log_probs.masked_fill(is_eos, -torch.inf).gather(1, kept),
             active_model_log_probs=best.model_log_probs.gather(1, kept),
@@ -118,6 +124,24 @@ class BeamSearch(Search):
 
     def _top_continuations(self, logits: Tensor, lengths: Tensor, penalties: Tensor | None) -> Continuations:
         """The 2K best continuations of each sentence; lengths (B,) count the new token."""
+        is_plain = penalties is None and not self.config.limits_repetition
+        if logits.is_cuda and is_plain and logits.shape[1] >= 2 * self.config.beam_size:
+            return self._best_at_once(logits, lengths)
+        return self._best_in_two_stages(logits, lengths, penalties)
+
+    def _best_at_once(self, logits: Tensor, lengths: Tensor) -> Continuations:
+        """The best of all K * V continuations of each sentence: on a GPU fewer kernels than two stages."""
+        log_probs, eos_log_probs = mask_forbidden(logits, lengths=lengths, search=self)
+        scores = log_probs.view(*self.active_log_probs.shape, -1)
+        # a hypothesis at its limit can only end, as in top_continuations
+        at_limit = (lengths >= self.limits)[:, None]
+        scores += torch.where(at_limit, -torch.inf, self.active_log_probs)[:, :, None]
+        ending = self.active_log_probs + eos_log_probs
+        scores[:, :, EOS] = torch.where(at_limit, ending, scores[:, :, EOS])
+        best, chosen = stable_topk(scores.flatten(1), 2 * self.config.beam_size)
+        return Continuations(best, best, chosen // scores.shape[2], chosen % scores.shape[2])
+
+    def _best_in_two_stages(self, logits: Tensor, lengths: Tensor, penalties: Tensor | None) -> Continuations:
         # 1. The 2K best tokens after each hypothesis, (B, K, W): no more than that can be among the sentence's best.
         log_probs, model_log_probs, tokens = self._best_of_each(logits, lengths, penalties)
         # 2. All K * W continuations of a sentence compete.
@@ -168,18 +192,18 @@ class BeamSearch(Search):
             return replace(self, finished_tokens=finished_tokens)
         # A continuation that ends counts only among the K best of the 2K, as in other toolkits.
         norm = lengths[:, None] ** self.config.length_penalty
-        scores = best.log_probs[:, :beam_size].masked_fill(~is_eos[:, :beam_size], -torch.inf) / norm
-        tokens = F.pad(gather_parents(self.active_tokens, best.parents[:, :beam_size]), (0, 1), value=EOS)
+        scores = torch.where(is_eos[:, :beam_size], best.log_probs[:, :beam_size], -torch.inf) / norm
+        tokens = F.pad(_histories(self.active_tokens, best.parents[:, :beam_size]), (0, 1), value=EOS)
         # The pool stands first: where scores are equal, the stable sort prefers what has finished earlier.
         pool = torch.cat([self.finished_scores, scores], dim=1)
         model_pool = torch.cat([self.finished_model_scores, best.model_log_probs[:, :beam_size] / norm], dim=1)
         finished_scores, kept = (x[:, :beam_size] for x in pool.sort(dim=1, descending=True, stable=True))
         return replace(
             self,
-            finished_tokens=gather_parents(torch.cat([finished_tokens, tokens], dim=1), kept),
+            finished_tokens=_histories(torch.cat([finished_tokens, tokens], dim=1), kept),
             finished_scores=finished_scores,
             finished_model_scores=model_pool.gather(1, kept),
-            num_finished=self.num_finished + scores.isfinite().sum(dim=1),
+            num_finished=self.num_finished + (scores > -torch.inf).sum(dim=1),
         )
 
     def _mark_done(self) -> Self:
@@ -222,3 +246,8 @@ def _readable(scores: list[float], tokens: list[list[int]]) -> list[Hypothesis]:
         raise DivergedError(DIVERGED)
     # the search ranks by penalised probabilities; results are in the order of the model's own
     return sorted(found, key=lambda hypothesis: hypothesis.score, reverse=True)
+
+
+def _histories(tokens: Tensor, hypotheses: Tensor) -> Tensor:
+    """Histories (B, K', T) of tokens (B, K, T) by the indices of hypotheses (B, K')."""
+    return tokens.gather(1, hypotheses[:, :, None].expand(-1, -1, tokens.shape[2]))

@@ -129,6 +129,10 @@ class ConstrainedBeamSearch(_ConstrainedSearch, BeamSearch):
         followed = tuple(each.step(own_parents, own_tokens) for each, own_parents, own_tokens in steps)
         return replace(search, followed=followed), parents
 
+    def _top_continuations(self, logits: Tensor, lengths: Tensor, penalties: Tensor | None) -> Continuations:
+        # both stages have more candidates
+        return self._best_in_two_stages(logits, lengths, penalties)
+
     def _best_of_each(
         self, logits: Tensor, lengths: Tensor, penalties: Tensor | None
     ) -> tuple[Tensor, Tensor | None, Tensor]:

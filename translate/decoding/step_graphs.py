@@ -1,0 +1,214 @@
+"""Decoding steps as graphs on a GPU: recorded once for a size of batches, replayed over buffers of that size.
+
+A step of a Transformer and its search launches some two hundred kernels, one by one; replayed they are one launch. The
+sentences of a batch lie in the first rows of buffers, and a step reads and writes these alone (translate/recording.py).
+All else, which happens every few steps, works on views of the buffers as without graphs: sentences leave and join, and
+slots of the KV cache that no hypothesis sees are dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from translate.decoding.active_batch import ActiveBatch
+from translate.decoding.config import SearchConfig
+from translate.decoding.search.base import Search
+from translate.decoding.search.beam import BeamSearch
+from translate.decoding.search.greedy import GreedySearch
+from translate.models.fixed_state import FixedState
+from translate.models.kv_cache import STEPS_AHEAD, TransformerState
+from translate.models.seq2seq import Seq2Seq, State
+from translate.recording import Recorder
+
+logger = logging.getLogger(__name__)
+MOST_GRAPHS = 8  # each has buffers of its own for the state of a batch
+STEPS_BEFORE = 32  # of a size, before it is recorded, which takes about as long
+_LEAST_SOURCE, _LEAST_SLOTS = 32, 64
+_ROW_SIZES = 8  # numbers of rows from a power of two to the next
+
+
+@dataclass(frozen=True)
+class Size:
+    """Sentences of a batch, tokens of the longest source, and slots of the KV cache."""
+
+    sentences: int
+    source_length: int
+    slots: int
+
+    def rounded(self) -> Size:
+        """The size of buffers that are made for this: few sizes, so that a graph serves many batches."""
+        unit = max(1, (1 << self.sentences.bit_length()) // (2 * _ROW_SIZES))
+        return Size(
+            -(-self.sentences // unit) * unit,
+            _power_of_two(max(self.source_length, _LEAST_SOURCE)),
+            _power_of_two(max(self.slots, _LEAST_SLOTS)),
+        )
+
+    def holds(self, needed: Size) -> bool:
+        """True if there is room for what is needed, but not much more: all of it is computed."""
+        sizes = zip(*(vars(each).values() for each in (self, needed, needed.rounded())), strict=True)
+        return all(least <= size <= 2 * usual for size, least, usual in sizes)
+
+
+def _power_of_two(number: int) -> int:
+    """The lowest power of two that is not below the number."""
+    return 1 << (number - 1).bit_length()
+
+
+@dataclass(eq=False)
+class RecordedStep:
+    """Buffers of one size, and the function that makes a step of what is in them.
+
+    held  the views that the batch in the buffers has got; None: it has left
+    """
+
+    model: Seq2Seq
+    size: Size
+    state: FixedState
+    search: Search
+    replay: Callable[[], None] = field(init=False)
+    held: tuple[State, Search] | None = field(default=None, init=False)
+
+    @classmethod
+    def for_batch(cls, model: Seq2Seq, size: Size, batch: ActiveBatch) -> RecordedStep:
+        """Empty buffers for batches of this size."""
+        begun = cast(TransformerState, batch.state)
+        sizes = {"sentences": size.sentences, "source_length": size.source_length, "slots": size.slots}
+        # no hypothesis has more tokens than its sentence has slots, but for BOS
+        return cls(model, size, FixedState.like(begun, **sizes), batch.search.blank(size.sentences, size.slots + 1))
+
+    def has(self, state: TransformerState) -> bool:
+        """True if the keys and values of a state are in the buffers."""
+        mine, others = self.state.caches[0].keys_and_values, state.caches[0].keys_and_values
+        return mine is not None and others is not None and mine.data_ptr() == others.data_ptr()
+
+    def compute(self) -> None:
+        """Make a step, in place, as ActiveBatch.step does."""
+        logits, _ = self.model.step(self.search.last_tokens, self.state)
+        search, parents = self.search.advance(logits)
+        if parents is not None:
+            self.state.reorder(parents)
+        # histories are right-aligned: the oldest column, left of every BOS, gives way to the newest
+        self.search.overwrite(search)
+
+    def load(self, batch: ActiveBatch) -> None:
+        """Write a batch into the buffers, unless it is there."""
+        if self.held is None or self.held[0] is not batch.state or self.held[1] is not batch.search:
+            self.state.overwrite(cast(TransformerState, batch.state))
+            self.search.overwrite(batch.search)
+
+    def advance(self, batch: ActiveBatch, count: int) -> None:
+        """Make so many steps of a batch, which gets views of its sentences in the buffers."""
+        self.load(batch)
+        sentences, state = len(batch.indices), cast(TransformerState, batch.state)
+        slots = state.caches[0].slots + count * state.num_hypotheses
+        for _ in range(count):
+            self.replay()
+        batch.state, batch.search = self.held = self.state.growing(sentences, slots), self.search.first(sentences)
+
+    def record(self, batch: ActiveBatch, recorder: Recorder) -> None:
+        """Record a step; the batch itself stays as it is. Raises RuntimeError where that is not possible."""
+        self.load(batch)
+        recorder.warm_up(self.compute)
+        expected = self._results(len(batch.indices))
+        self.replay = recorder.record(self.compute)
+        # a value that Python had computed from tensors would be that of the recording forever
+        self.load(batch)
+        self.replay()
+        if not all(map(torch.equal, self._results(len(batch.indices)), expected)):
+            raise RuntimeError("a step that was replayed differs from the same step without a graph")
+
+    def _results(self, sentences: int) -> list[Tensor]:
+        return [x[:sentences].clone() for x in vars(self.search).values() if isinstance(x, Tensor)]
+
+
+@dataclass(eq=False)
+class StepGraphs:
+    """Decoding steps of one model and search, by graphs where they can be recorded.
+
+    These are steps of Transformers with plain beam or greedy search: others decide on the CPU how a step continues.
+    """
+
+    model: Seq2Seq
+    config: SearchConfig
+    recorder: Recorder
+
+    def __post_init__(self) -> None:
+        self._addresses = _addresses(self.model)
+        self._steps: list[RecordedStep] = []  # the last one was used last
+        self._eager_steps: Counter[Size] = Counter()
+        self._has_given_up = False
+
+    def are_of(self, model: Seq2Seq, config: SearchConfig) -> bool:
+        """True while a model's weights are those that were recorded."""
+        return model is self.model and config == self.config and _addresses(model) == self._addresses
+
+    def advance(self, batch: ActiveBatch, count: int) -> None:
+        """Read so many more tokens of every hypothesis."""
+        is_plain = type(batch.state) is TransformerState and type(batch.search) in (BeamSearch, GreedySearch)
+        step = self._step_for(batch, count) if is_plain and not self._has_given_up else None
+        if step is not None:
+            step.advance(batch, count)
+            return
+        for _ in range(count):
+            batch.step(self.model)
+
+    def close(self) -> None:
+        """Drop all graphs, and free their memory."""
+        self._wait()
+        self._steps.clear()
+        self.recorder.forget()
+
+    def _step_for(self, batch: ActiveBatch, count: int) -> RecordedStep | None:
+        """The recorded step for a batch, which has room for so many steps; None: they are made one by one."""
+        state = cast(TransformerState, batch.state)
+        hypotheses = state.num_hypotheses
+        # a full cache is rebuilt without the slots of dropped hypotheses
+        if not state.caches[0].has_room(count * hypotheses):
+            batch.state = state = state.select(torch.arange(len(batch.indices), device=state.bias.device))
+        used = Size(len(batch.indices), state.memory.bias.shape[-1], state.caches[0].slots)
+        needed = replace(used, slots=used.slots + count * hypotheses)
+        fitting = [step for step in self._steps if step.size.holds(needed)]
+        # the one with the batch in its buffers first, then the smallest
+        step = min(fitting, key=lambda each: (not each.has(state), *vars(each.size).values()), default=None)
+        if step is not None:
+            self._steps.remove(step)
+        else:
+            size = replace(used, slots=used.slots + STEPS_AHEAD * hypotheses).rounded()
+            self._eager_steps[size] += count
+            step = self._recorded(batch, size) if self._eager_steps[size] > STEPS_BEFORE else None
+        if step is not None:
+            self._steps.append(step)
+        return step
+
+    def _recorded(self, batch: ActiveBatch, size: Size) -> RecordedStep | None:
+        if len(self._steps) == MOST_GRAPHS:
+            self._wait()
+            del self._steps[0]
+        try:
+            step = RecordedStep.for_batch(self.model, size, batch)
+            step.record(batch, self.recorder)
+            return step
+        except (RuntimeError, MemoryError) as error:
+            reason = str(error).partition("\n")[0]
+            logger.warning(f"decoding steps cannot be recorded as graphs, and are launched one by one: {reason}")
+            self._has_given_up = True
+            self.close()
+            return None
+
+    def _wait(self) -> None:
+        """Wait until no graph runs any more."""
+        weight = self.model.projection.weight
+        if weight.is_cuda:
+            torch.cuda.synchronize(weight.device)
+
+
+def _addresses(model: Seq2Seq) -> list[int]:
+    return [tensor.data_ptr() for tensor in (*model.parameters(), *model.buffers())]
