@@ -87,7 +87,9 @@ def test_a_run_bounded_by_minutes_says_what_they_count(corpus, tmp_path):
 
 
 def test_a_run_of_too_few_minutes_for_an_update_names_them(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_module, "restore_models", lambda *_: time.sleep(0.1))  # a slow machine
+    resume = tracking.Reporter.resume
+    # a slow machine, when the clock of the run has started
+    monkeypatch.setattr(tracking.Reporter, "resume", lambda reporter: (time.sleep(0.1), resume(reporter)))
     with pytest.raises(UserError, match=r"run\.max_minutes=0\.001 ended the run before its first update"):
         train(composed(options(corpus, tmp_path, **CHANGES | {"run__max_minutes": 0.001, "run__max_steps": 0})))
 
