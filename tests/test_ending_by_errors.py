@@ -18,7 +18,6 @@ import pytest
 
 from forked import Forked, forked, waiting_in
 from small_runs import composed, options, write_corpus
-from translate import train as train_module
 from translate.errors import UserError
 from translate.train import train
 from translate.training import final_evaluation, tracking, validation
