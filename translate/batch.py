@@ -181,6 +181,10 @@ class Batch(_Movable):
         """(B, S, T) of a padded batch, (S, T) of a packed one: of two such batches the larger one needs more memory."""
         return (*self.source.ids.shape, self.target.ids.shape[-1])
 
+    def pairs(self) -> tuple[Side, Side]:
+        """Ids of the source and target sentences, without the EOS and BOS that a batch is given when it is made."""
+        return [ids[:-1] for ids in self.source.sentences()], [ids[1:] for ids in self.target.sentences()]
+
     def without_labels(self) -> Batch:
         """A batch that adds nothing to losses and gradients."""
         labels = torch.full_like(self.labels, NO_TARGET)

@@ -48,7 +48,7 @@ class Kernel:
 
 @dataclass
 class Work:
-    """What has been launched, in order, and the operations that made the host wait."""
+    """Launches, in order, and the operations that made the host wait."""
 
     kernels: list[Kernel] = field(default_factory=list)
     host_reads: list[str] = field(default_factory=list)

@@ -116,7 +116,7 @@ def train_speed(check: Check, size: str, tokens: int, path: str, ceiling: float)
     batches = [example_batch(tokens, vocabulary=VOCABULARY, seed=number) for number in range(BATCHES)]
     decision = decide_training(check.device, check.can, precision=Precision.auto, head_width=config.model.head_width)
     if not decision.packed:
-        batches = [as_padded(batch) for batch in batches]
+        batches = [pad_batch(*batch.pairs()) for batch in batches]
     if check.can.on_gpu:
         batches = [batch.pin_memory() for batch in batches]
         torch.cuda.reset_peak_memory_stats()
@@ -236,11 +236,6 @@ def decode_speed(check: Check, size: str, sentences: int) -> dict[str, str]:
 def _model(config: TrainConfig) -> Seq2Seq:
     torch.manual_seed(config.run.seed)
     return build_model(config.model, Vocabularies(VOCABULARY, VOCABULARY, shared=True))
-
-
-def as_padded(batch: Batch) -> Batch:
-    """The same sentences in rows."""
-    return pad_batch([ids[:-1] for ids in batch.source.sentences()], [ids[1:] for ids in batch.target.sentences()])
 
 
 def synchronize(check: Check) -> None:

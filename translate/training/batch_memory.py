@@ -99,9 +99,7 @@ class BatchMemory:
 
 def halves_of(batch: Batch) -> list[Batch]:
     """Both halves of a batch, without unneeded padding; a batch of one pair is returned unchanged."""
-    # without EOS and BOS, which a batch is given when it is made
-    source = [ids[:-1] for ids in batch.source.sentences()]
-    target = [ids[1:] for ids in batch.target.sentences()]
+    source, target = batch.pairs()
     if len(source) < 2:
         return [batch]
     middle = len(source) // 2

@@ -149,7 +149,7 @@ class Verdict:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def changes(self, facts: Mapping[str, Any]) -> list[str]:
-        """What this verdict depends on and is different now."""
+        """Facts that this verdict depends on and that differ now, before and after."""
         return [
             f"{name}: {getattr(self, name)} before, {now} now"
             for name, now in facts.items()
@@ -223,7 +223,7 @@ def is_short(run: RunConfig, progress: RunProgress) -> bool:
 
 
 def _facts(workload: Workload, decision: TrainingDecision) -> dict[str, Any]:
-    """What a verdict depends on, by the names of its fields."""
+    """Facts that a verdict depends on, by the names of its fields."""
     config, versions = workload.config, provenance()
     return {
         "device": versions["hardware"],

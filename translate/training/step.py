@@ -161,7 +161,7 @@ def train_step(
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """What the device finds in a gradient before the step.
+    """Findings of the device in a gradient, before the step.
 
     numbers     see PendingUpdate.numbers, on the device
     overflowed  (), bool: a loss or the gradient is not finite
