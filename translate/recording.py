@@ -22,10 +22,14 @@ class Recorder(Protocol):
 
 
 class CudaRecorder:
-    """Records CUDA graphs, which share one pool of memory: their tensors are never in use at one time."""
+    """Records CUDA graphs, which share one pool of memory: their tensors are never in use at one time.
 
-    def __init__(self, device: torch.device):
+    forbids_waiting  a warm-up in which PyTorch waits for the GPU is an error
+    """
+
+    def __init__(self, device: torch.device, *, forbids_waiting: bool = True):
         self._device, self._stream = device, torch.cuda.Stream(device)
+        self._sync_debug_mode = "error" if forbids_waiting else "default"
         self.forget()
 
     def warm_up(self, work: Callable[[], None]) -> None:
@@ -34,7 +38,7 @@ class CudaRecorder:
         current, mode = torch.cuda.current_stream(self._device), torch.cuda.get_sync_debug_mode()
         self._stream.wait_stream(current)
         # what waits for the GPU cannot be recorded: found here it is an error, in a recording it would spoil PyTorch
-        torch.cuda.set_sync_debug_mode("error")
+        torch.cuda.set_sync_debug_mode(self._sync_debug_mode)
         try:
             with torch.cuda.stream(self._stream):
                 work()

@@ -28,8 +28,8 @@ from translate.models.seq2seq import Seq2Seq, State
 from translate.recording import Recorder
 
 logger = logging.getLogger(__name__)
-MOST_GRAPHS = 8  # each has buffers of its own for the state of a batch
-STEPS_BEFORE = 32  # of a size, before it is recorded: a guess at what a recording costs
+MOST_GRAPHS = 16  # each has buffers of its own for the state of a batch
+STEPS_BEFORE = 8  # of a size, before it is recorded: a guess at what a recording costs
 _LEAST_SOURCE, _LEAST_SLOTS = 32, 64
 _ROW_SIZES = 8  # numbers of rows from a power of two to the next
 

@@ -81,13 +81,13 @@ def section(result: Result) -> list[str]:
         parts.append(markdown_table(list(result.table[0]), [list(row.values()) for row in result.table]))
     if result.figures:
         header = ["largest error", "found", "tolerance", "comparisons", "input"]
-        parts.append(markdown_table(header, [row(name, figure) for name, figure in result.figures.items()]))
+        parts.append(markdown_table(header, [figure_row(name, figure) for name, figure in result.figures.items()]))
     if result.unchecked:
         parts.append("\n".join(f"- not checked: {escape_markdown(gap)}" for gap in result.unchecked))
     return [f"## {result.name}", *parts] if parts else []
 
 
-def row(name: str, figure: Figure) -> list[str]:
+def figure_row(name: str, figure: Figure) -> list[str]:
     return [name, number(figure.value), number(figure.tolerance), f"{figure.count:,}", figure.case]
 
 

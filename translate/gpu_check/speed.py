@@ -183,7 +183,7 @@ def shares_of(events: Iterable[Any], *, on_gpu: bool) -> dict[str, str]:
         # that of all kernels inside.
         if not on_gpu:
             times[kind_of(event.key)] += event.self_cpu_time_total
-        elif event.device_type is DeviceType.CUDA and not event.is_user_annotation:
+        elif event.device_type == DeviceType.CUDA and not event.is_user_annotation:
             times[kind_of(event.key)] += event.self_device_time_total
     total = sum(times.values()) or 1
     largest = ", ".join(f"{kind} {time / total:.0%}" for kind, time in times.most_common(4) if time > 0.03 * total)

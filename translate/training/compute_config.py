@@ -20,6 +20,7 @@ class FastPath(StrEnum):
     eager = "eager"
     compiled = "compiled"
     graphed = "graphed"
+    compiled_graphed = "compiled_graphed"
 
 
 @dataclass(kw_only=True)
@@ -29,7 +30,8 @@ class ComputeConfig:
     precision  auto is bf16 on GPUs and CPUs with matrix units for it, fp16 on GPUs with units for that alone, fp32
                elsewhere; weights and sums stay in fp32 in any case
     fast_path  eager: operation by operation; compiled: torch.compile fuses the model; graphed: whole updates are CUDA
-               graphs. auto: on a GPU the fastest of them that computes the same, by trial; on a CPU eager
+               graphs; compiled_graphed: both. auto: on a GPU the fastest of them that computes the same, by trial; on
+               a CPU eager
     compile    older name of fast_path=compiled
     threads    of the CPU; 0: as many as PyTorch takes by itself
     timeout    seconds that one of several processes waits for another, except while data is prepared

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
@@ -57,6 +57,9 @@ class MakeUpdate(Protocol):
     ) -> PendingUpdate: ...
 
 
+Wrapper = Callable[[MakeUpdate], MakeUpdate]
+
+
 @dataclass(frozen=True, eq=False)
 class Workload:
     """All that a way to compute updates is made from.
@@ -84,33 +87,57 @@ def eager(workload: Workload) -> Iterator[MakeUpdate]:
 @contextmanager
 def compiled(workload: Workload, backend: str = "inductor") -> Iterator[MakeUpdate]:
     """Updates with a model that torch.compile has fused; validation, with its many shapes, is not compiled."""
+    with fused(workload, backend) as (fused_workload, in_use):
+        yield in_use(fused_workload.plain())
+
+
+@contextmanager
+def fused(workload: Workload, backend: str = "inductor") -> Iterator[tuple[Workload, Wrapper]]:
+    """The workload of a model that torch.compile has fused, and what lets a function use the fused model."""
     module = workload.model.module
     # torch.compile() would rename the parameters, and checkpoints with them
     module.compile(backend=backend)
-    fused, module._compiled_call_impl = module._compiled_call_impl, None
-    # the compiler fuses the casts of autocast with what surrounds them
-    plain = replace(workload, model=replace(workload.model, casts=None)).plain()
+    call, module._compiled_call_impl = module._compiled_call_impl, None
 
-    def make_update(batches: Sequence[Batch], **options: Any) -> PendingUpdate:
-        module._compiled_call_impl = fused
-        try:
-            return plain(batches, **options)
-        finally:
-            module._compiled_call_impl = None
+    def in_use(make_update: MakeUpdate) -> MakeUpdate:
+        def wrapped(batches: Sequence[Batch], **options: Any) -> PendingUpdate:
+            module._compiled_call_impl = call
+            try:
+                return make_update(batches, **options)
+            finally:
+                module._compiled_call_impl = None
+
+        return wrapped
 
     try:
-        yield make_update
+        # the compiler fuses the casts of autocast with what surrounds them
+        yield replace(workload, model=replace(workload.model, casts=None)), in_use
     finally:
         torch.compiler.reset()
 
 
-def graphed(workload: Workload) -> AbstractContextManager[MakeUpdate]:
+@contextmanager
+def graphed(workload: Workload) -> Iterator[MakeUpdate]:
     """Updates as CUDA graphs."""
+    with recorded(workload, cuda_recorder(workload)) as make_update:
+        yield make_update
+
+
+@contextmanager
+def compiled_and_graphed(workload: Workload) -> Iterator[MakeUpdate]:
+    """Updates as CUDA graphs of what torch.compile has fused."""
+    recorder = cuda_recorder(workload, forbids_waiting=False)  # the compiler may wait
+    with fused(workload) as (fused_workload, in_use), recorded(fused_workload, recorder) as make_update:
+        yield in_use(make_update)
+
+
+def cuda_recorder(workload: Workload, *, forbids_waiting: bool = True) -> CudaRecorder:
+    """A recorder of updates; see CudaRecorder. Raises LeftOut where they cannot be recorded."""
     if reason := obstacle(workload):
         raise LeftOut(reason)
     if workload.model.device.type != "cuda":
         raise LeftOut("there are CUDA graphs on GPUs alone")
-    return recorded(workload, CudaRecorder(workload.model.device))
+    return CudaRecorder(workload.model.device, forbids_waiting=forbids_waiting)
 
 
 @contextmanager
@@ -124,7 +151,12 @@ def recorded(workload: Workload, recorder: Recorder) -> Iterator[MakeUpdate]:
 
 
 # name -> constructor; eager mode is what the others are compared with
-CANDIDATES: dict[str, Constructor] = {EAGER: eager, "compiled": compiled, "graphed": graphed}
+CANDIDATES: dict[str, Constructor] = {
+    EAGER: eager,
+    "graphed": graphed,
+    "compiled": compiled,
+    "compiled_graphed": compiled_and_graphed,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,11 +212,11 @@ def choose_path(
         name = _choose(workload, decision, state, batches, models)
     else:
         name = EAGER
-    try:
-        path = CANDIDATES[name](workload)
-    except LeftOut as reason:
-        raise UserError(f"compute.fast_path={name}: {reason}; use compute.fast_path=auto") from None
-    with path as make_update:
+    with ExitStack() as stack:
+        try:
+            make_update = stack.enter_context(CANDIDATES[name](workload))
+        except LeftOut as reason:
+            raise UserError(f"compute.fast_path={name}: {reason}; use compute.fast_path=auto") from None
         yield make_update
 
 
