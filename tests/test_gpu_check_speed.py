@@ -100,7 +100,7 @@ def test_models_of_other_libraries_are_as_large_and_learn(name):
     before = model(batch.source.ids, batch.target.ids)
     assert before.shape == (*batch.target.ids.shape, 500)
     labels = batch.labels.flatten()
-    for _ in range(3):
+    for _ in range(10):
         update(batch)
     after = model(batch.source.ids, batch.target.ids)
     losses = [torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels) for logits in (before, after)]

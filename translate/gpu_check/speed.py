@@ -110,7 +110,7 @@ def training_speed(check: Check) -> None:
             continue
         try:
             check.result.table.append({"training": name, **train_speed(check, size, tokens, way, ceiling)})
-        except (RuntimeError, MemoryError, LeftOut) as error:  # of this size alone, as for lack of memory
+        except (RuntimeError, MemoryError, ImportError, LeftOut) as error:  # of this row alone, as for lack of memory
             check.leave_out(name, str(error).partition("\n")[0])
     if not check.can.on_gpu:
         check.leave_out("sizes above tiny, compiled and graphed updates, memory and shares of a GPU", NO_CUDA)
