@@ -11,7 +11,7 @@ from torch.autograd import DeviceType
 
 from translate.device import Precision
 from translate.gpu_check import speed
-from translate.gpu_check.peers import installed_peers, of_similar_lengths, plain_updates
+from translate.gpu_check.peers import PEERS, of_similar_lengths, plain_updates
 from translate.gpu_check.report import section, summary
 from translate.gpu_check.updates import example_batch
 from translate.models import Vocabularies, build_model
@@ -67,7 +67,7 @@ def test_what_fails_or_comes_too_late_is_named_and_the_rest_measured(tmp_path, m
 
     monkeypatch.setattr(speed, "train_speed", measure)
     monkeypatch.setattr(speed, "SIZES_ON_CPU", ("tiny", "base", "big"))
-    monkeypatch.setattr(speed, "installed_peers", dict)
+    monkeypatch.setattr(speed, "PEERS", {})
     check = check_in(tmp_path)
     speed.training_speed(check)
     assert [row["training"] for row in check.result.table] == ["tiny, 128 tokens, eager", "big, 128 tokens, eager"]
@@ -81,18 +81,18 @@ def test_what_fails_or_comes_too_late_is_named_and_the_rest_measured(tmp_path, m
 def test_on_a_gpu_what_is_compiled_comes_last_and_is_large():
     ways = list(speed.measured_ways(on_gpu=True))
     assert ways[0] == ("tiny", 4096, "eager")
-    assert {way for _, _, way in ways} == {*CANDIDATES, *installed_peers()}
+    assert {way for _, _, way in ways} == {*CANDIDATES, *PEERS}
     first = next(number for number, (_, _, way) in enumerate(ways) if way in COMPILED)
     assert all(way in COMPILED and tokens == 32_768 for _, tokens, way in ways[first:])
     assert [size for size, _, _ in ways[first:]] == ["base", "base", "tiny", "tiny", "small", "small", "big", "big"]
 
 
-@pytest.mark.parametrize("name", installed_peers())
+@pytest.mark.parametrize("name", PEERS)
 def test_models_of_other_libraries_are_as_large_and_learn(name):
     torch.manual_seed(1)
     config = TransformerConfig(d_model=128, num_heads=4, ffn_dim=168, activation=Activation.swiglu, dropout=0.1)
     ours = build_model(config, Vocabularies(500, 500, shared=True))
-    model = installed_peers()[name](config, 500)
+    model = PEERS[name](config, 500)
     sizes = [sum(weight.numel() for weight in each.parameters()) for each in (ours, model)]
     assert sizes[1] == pytest.approx(sizes[0], rel=0.05)
     [batch] = of_similar_lengths([example_batch(256, vocabulary=500)])

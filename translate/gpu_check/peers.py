@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -22,7 +21,6 @@ from translate.models.layers import sinusoids
 from translate.models.transformer_config import Activation, TransformerConfig
 from translate.tokenizer import BOS, EOS, PAD
 
-Peer = Callable[[TransformerConfig, int], nn.Module]
 _ROUNDING = 64  # of the width of feed-forward layers
 _CLIP_NORM, _SMOOTHING = 1.0, 0.1
 
@@ -97,12 +95,11 @@ class HuggingFaceMarian(nn.Module):
         return logits
 
 
-def installed_peers() -> dict[str, Peer]:
-    """Constructors by name."""
-    peers: dict[str, Peer] = {"torch.nn.Transformer": PlainTransformer}
-    if find_spec("transformers"):
-        peers["Hugging Face Marian"] = HuggingFaceMarian
-    return peers
+# constructors by name, of a configuration and a number of words; one raises ImportError where its library is missing
+PEERS: dict[str, Callable[[TransformerConfig, int], nn.Module]] = {
+    "torch.nn.Transformer": PlainTransformer,
+    "Hugging Face Marian": HuggingFaceMarian,
+}
 
 
 def ffn_width(config: TransformerConfig) -> int:

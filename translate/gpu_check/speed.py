@@ -23,7 +23,7 @@ from translate.decoding.native_engine import NativeEngine
 from translate.device import Precision, fastest_training_precision
 from translate.distributed import World
 from translate.gpu_check import NO_CUDA, Check
-from translate.gpu_check.peers import installed_peers, of_similar_lengths, plain_updates
+from translate.gpu_check.peers import PEERS, of_similar_lengths, plain_updates
 from translate.gpu_check.runs import train_config
 from translate.gpu_check.updates import example_batch
 from translate.models import Vocabularies, build_model
@@ -119,10 +119,10 @@ def training_speed(check: Check) -> None:
 def measured_ways(*, on_gpu: bool) -> Iterator[tuple[str, int, str]]:
     """Size, tokens and way of each measurement: ways of compute.fast_path, and names of other libraries' models."""
     if not on_gpu:
-        yield from product(SIZES_ON_CPU, TOKENS_ON_CPU, (*installed_peers(), EAGER))
+        yield from product(SIZES_ON_CPU, TOKENS_ON_CPU, (*PEERS, EAGER))
         return
     yield from product(SIZES, TOKENS, (way for way in CANDIDATES if way not in COMPILED))
-    yield from product((COMPARED,), TOKENS, installed_peers())
+    yield from product((COMPARED,), TOKENS, PEERS)
     # last, and of the largest batches alone: compilation takes minutes
     yield from product((COMPARED, *(size for size in SIZES if size != COMPARED)), TOKENS[-1:], COMPILED)
 
@@ -140,7 +140,7 @@ def train_speed(check: Check, size: str, tokens: int, way: str, ceiling: float) 
     torch.manual_seed(config.run.seed)
     if way not in CANDIDATES:
         assert isinstance(config.model, TransformerConfig)
-        model = installed_peers()[way](config.model, VOCABULARY).to(check.device)
+        model = PEERS[way](config.model, VOCABULARY).to(check.device)
         update = plain_updates(model, check.device, AUTOCAST.get(decision.precision))
         return _measured(check, model, batches, lambda number: update(batches[number % len(batches)]), ceiling)
     trained = parallelize(_model(config).train(), World(), decision)
