@@ -34,8 +34,7 @@ class StepTape(Tape):
 
     def record(self, work):
         step = work.__self__
-        self.buffers = [step.state.positions, step.state.bias, step.state.newest]
-        self.buffers += [cache.keys_and_values for cache in step.state.caches]
+        self.buffers = [step.state.positions, step.state.bias, step.state.cache.newest, *step.state.cache.groups]
         self.buffers += [x for x in vars(step.search).values() if isinstance(x, torch.Tensor)]
         self.recordings += 1
         return super().record(work)

@@ -85,9 +85,9 @@ class RecordedStep:
         return cls(model, size, FixedState.like(begun, **sizes), batch.search.blank(size.sentences, size.slots + 1))
 
     def has(self, state: TransformerState) -> bool:
-        """True if the keys and values of a state are in the buffers."""
-        mine, others = self.state.caches[0].keys_and_values, state.caches[0].keys_and_values
-        return mine is not None and others is not None and mine.data_ptr() == others.data_ptr()
+        """True if the cross-attention keys and values of a state are in the buffers."""
+        mine, others = self.state.memory.keys_and_values[0], state.memory.keys_and_values[0]
+        return mine.data_ptr() == others.data_ptr()
 
     def compute(self) -> None:
         """Make a step, in place, as ActiveBatch.step does."""
@@ -108,7 +108,7 @@ class RecordedStep:
         """Make so many steps of a batch, which gets views of its sentences in the buffers."""
         self.load(batch)
         sentences, state = len(batch.indices), cast(TransformerState, batch.state)
-        slots = state.caches[0].slots + count * state.num_hypotheses
+        slots = state.cache.slots + count * state.num_hypotheses
         for _ in range(count):
             self.replay()
         batch.state, batch.search = self.held = self.state.growing(sentences, slots), self.search.first(sentences)
@@ -171,9 +171,9 @@ class StepGraphs:
         state = cast(TransformerState, batch.state)
         hypotheses = state.num_hypotheses
         # a full cache is rebuilt without the slots of dropped hypotheses
-        if not state.caches[0].has_room(count * hypotheses):
-            batch.state = state = state.select(torch.arange(len(batch.indices), device=state.bias.device))
-        used = Size(len(batch.indices), state.memory.bias.shape[-1], state.caches[0].slots)
+        if not state.cache.has_room(count * hypotheses):
+            batch.state = state = state.compacted()
+        used = Size(len(batch.indices), state.memory.bias.shape[-1], state.cache.slots)
         needed = replace(used, slots=used.slots + count * hypotheses)
         fitting = [step for step in self._steps if step.size.holds(needed)]
         # the one with the batch in its buffers first, then the smallest
