@@ -12,7 +12,8 @@ from translate.batch import Tokens
 from translate.decoding import step_graphs
 from translate.decoding.active_batch import ActiveBatch
 from translate.decoding.config import SearchConfig, SearchMethod
-from translate.decoding.native_engine import NativeEngine, search_batch, start_search
+from translate.decoding.native_engine import DecodingJob, NativeEngine, search_batch, start_search
+from translate.decoding.search.beam import BeamSearch
 from translate.decoding.step_graphs import Size, StepGraphs
 from translate.device import Precision
 from translate.gpu_check.launches import work_of
@@ -176,18 +177,101 @@ def test_steps_that_the_cpu_decides_on_are_not_recorded(architecture, on_pretend
     assert not recorder.recordings
 
 
-def test_a_replay_launches_no_kernel_by_itself(model, on_pretended_gpu):
-    recorder, search = Switched(), start_search(SENTENCES, BEAM, max_length=40)
+def started(model, sentences, indices, *, graphs) -> ActiveBatch:
+    """New sentences that have not read a token."""
+    state = model.start(model.encode(Tokens.pad([[*sentence, EOS] for sentence in sentences])))
+    batch = ActiveBatch(state, start_search(sentences, BEAM, max_length=40), indices)
+    graphs.begin(batch)
+    return batch
+
+
+@pytest.fixture
+def begun(model, on_pretended_gpu):
+    """Recorded steps, and a batch of four sentences in their buffers."""
+    graphs = StepGraphs(model, BEAM, Switched())
     with torch.inference_mode():
-        state = model.start(model.encode(Tokens.pad([[*sentence, EOS] for sentence in SENTENCES])))
-        batch = ActiveBatch(state, search, list(range(len(SENTENCES))))
-        batch.step(model)
-        graphs = StepGraphs(model, BEAM, recorder)
+        batch = started(model, SENTENCES[:4], [10, 11, 12, 13], graphs=graphs)
         graphs.advance(batch, 4)
-        recorder.is_on = False
-        work = work_of(lambda: graphs.advance(batch, 4))
+        yield graphs, batch
+
+
+def test_a_replay_launches_no_kernel_by_itself(begun):
+    graphs, batch = begun
+    graphs.recorder.is_on = False
+    work = work_of(lambda: graphs.advance(batch, 4))
     assert (work.launches, work.host_reads) == (0, [])
-    assert recorder.replays == 1 + 4 + 4
+    assert graphs.recorder.replays == 1 + 4 + 4
+
+
+def test_launches_of_what_is_done_between_steps(model, begun):
+    """Before layers lay in one tensor, and new sentences were written into the buffers, each took over a hundred."""
+    graphs, batch = begun
+    few, [step] = SENTENCES[6:8], graphs._steps
+    new, other = (started(model, few, [14, 15], graphs=graphs) for _ in range(2))
+    assert len(batch.state.cache.groups) == len(batch.state.memory.keys_and_values) == 1, "of all layers"
+    other.search = start_search(few, BEAM, max_length=40)
+    assert work_of(lambda: graphs.begin(other)).launches <= 4
+    refill = work_of(lambda: graphs.refill(batch, [1, 3], [0, 2], new))
+    assert step.holds(batch)
+    load = work_of(lambda: step.load(other))
+    assert max(refill.launches, load.launches) <= 19
+    assert refill.host_reads == load.host_reads == []
+
+
+def test_sentences_that_replace_others_in_the_buffers_are_translated_as_by_themselves(model, begun):
+    graphs, batch = begun
+    new = started(model, SENTENCES[6:8], [14, 15], graphs=graphs)
+    assert graphs.refill(batch, [1, 3], [0, 2], new) is batch
+    assert batch.indices == [10, 14, 12, 15]
+    while not batch.search.done.all():
+        graphs.advance(batch, 4)
+    expected = search_batch(model, [SENTENCES[index] for index in (0, 6, 2, 7)], BEAM)
+    assert_equal([own for _, own in batch.results([0, 1, 2, 3])], expected)
+
+
+def test_longer_sentences_do_not_fit_into_the_buffers(model, begun):
+    graphs, batch = begun
+    longer = started(model, [(4,) * 39, SENTENCES[1]], [14, 15], graphs=graphs)
+    refilled = graphs.refill(batch, [1, 3], [0, 2], longer)
+    assert refilled is not batch
+    assert refilled.state.memory.bias.shape[-1] == 40
+    assert refilled.indices == [10, 14, 12, 15]
+
+
+@pytest.mark.parametrize("limit", [1, 5])
+def test_empty_slots_before_the_first_token_change_nothing(limit):
+    torch.manual_seed(2)
+    search = BeamSearch.start([[4]] * 3, torch.tensor([limit] * 3), BEAM)
+    logits = torch.randn(3, 30)
+    expected, _ = search.advance(logits)
+    found, parents = search.with_all_slots().advance(logits.repeat_interleave(BEAM.beam_size, dim=0))
+    seen = expected.active_log_probs > -torch.inf
+    assert seen.any() == (limit > 1)
+    assert not parents[seen].any()
+    assert torch.equal(found.active_tokens[seen], expected.active_tokens[seen])
+    for name in ("active_log_probs", "finished_scores", "num_finished", "done", "lengths"):
+        assert torch.equal(getattr(found, name), getattr(expected, name))
+
+
+def test_recorded_sentences_leave_once_smaller_buffers_can_serve_the_others(model, begun):
+    graphs, batch = begun
+    job = DecodingJob(
+        model=model,
+        device=torch.device("cpu"),
+        autocast=None,
+        sentences=SENTENCES,
+        config=BEAM,
+        batch_tokens=0,
+        batch_sentences=0,
+        graphs=graphs,
+    )
+    batch.indices = list(range(128))
+    assert job._enough_finished(batch, is_last=False) == 16
+    assert job._enough_finished(batch, is_last=True) == 80
+    assert not Size(128, 64, 128).holds(Size(48, 64, 128))
+    assert replace(job, graphs=None)._enough_finished(batch, is_last=True) == 16
+    batch.indices = list(range(16))
+    assert job._enough_finished(batch, is_last=True) == 16
 
 
 def test_sizes():

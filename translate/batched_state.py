@@ -162,6 +162,8 @@ def _write(layout: Layout, mine: Tensor, new: Tensor, rows: Tensor | None) -> Te
     value = None if padding is None else padding.value_of(mine.dtype)
     if value is not None and added.numel():
         _ = added.fill_(value) if rows is None else added.index_fill_(layout.sentences, rows, value)
+    if not new.numel():
+        return mine
     return written.copy_(new) if rows is None else written.index_copy_(layout.sentences, rows, new)
 
 

@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 # Finished sentences stay until they are this fraction of the batch: their rows cost time, and so does moving the state
 # of the others.
 _LEAVING_FRACTION = 1 / 8
+# A recorded step computes all rows of its buffers: fewer sentences are faster only where smaller buffers serve them,
+# which are recorded for less than half of the rows, and few sentences take as long as one.
+_LEAVING_FRACTION_OF_GRAPHS, _FEW_SENTENCES = 5 / 8, 16
 _STEPS_BETWEEN_CHECKS = 4  # on a GPU, where reading `done` waits for all work that was launched
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
 # adding one is one class, one line here, and one YAML in configs/search
@@ -239,20 +242,21 @@ class DecodingJob:
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
             batch = self._start_sentences(queue, active=[], num_finished=0)
             while batch is not None:
-                finished = self._step_until_some_finish(batch)
+                is_last = queue.next_index == len(self.sentences)
+                finished = self._step_until_some_finish(batch, self._enough_finished(batch, is_last=is_last))
                 active = sorted(set(range(len(batch.indices))) - set(finished))
                 report(batch.results(finished))
                 # at least one sentence leaves in each round, so the loop ends
                 new = self._start_sentences(
                     queue, active=[batch.indices[row] for row in active], num_finished=len(finished)
                 )
-                batch = batch.refill(finished, active, new)
+                if self.graphs is not None:
+                    batch = self.graphs.refill(batch, finished, active, new)
+                else:
+                    batch = batch.refill(finished, active, new)
 
     def _start_sentences(self, queue: Queue, *, active: Sequence[int], num_finished: int) -> ActiveBatch | None:
-        """Take sentences from the queue and read their first token; None if there are none, or no room for them.
-
-        The first step is theirs alone: all hypotheses of a sentence are equal there, so each has only one.
-        """
+        """Take sentences from the queue and start them; None if there are none, or no room for them."""
         indices = queue.take(self._room(queue.next_index, active=active, num_finished=num_finished))
         if not indices:
             return None
@@ -261,7 +265,13 @@ class DecodingJob:
         sources = Tokens.pad([[*sentence, EOS] for sentence in sentences])
         state = self.model.start(self.model.encode(sources.to(self.device)))
         new = ActiveBatch(state, search, indices)
-        new.step(self.model)
+        if self.graphs is not None:
+            self.graphs.begin(new)
+            if not active:  # a first token hardly ever ends a sentence: it needs no check
+                self.graphs.advance(new, 1)
+        else:
+            # the first step is theirs alone: all hypotheses of a sentence are equal there, so each has only one
+            new.step(self.model)
         return new
 
     def _room(self, next_index: int, *, active: Sequence[int], num_finished: int) -> int:
@@ -274,9 +284,15 @@ class DecodingJob:
         # writing over the rows of the finished ones costs less than copying the batch to add a few more
         return num_finished if num_finished < room < 2 * num_finished else room
 
-    def _step_until_some_finish(self, batch: ActiveBatch) -> list[int]:
-        """Rows of the finished sentences, once they are enough to be worth the move."""
-        enough = max(1, len(batch.indices) * _LEAVING_FRACTION)
+    def _enough_finished(self, batch: ActiveBatch, *, is_last: bool) -> float:
+        """Number of finished sentences that is worth a move; is_last: no sentence waits for their rows."""
+        sentences = len(batch.indices)
+        if self.graphs is None or not is_last or not self.graphs.can_record(batch):
+            return max(1, sentences * _LEAVING_FRACTION)
+        return sentences if sentences <= _FEW_SENTENCES else sentences * _LEAVING_FRACTION_OF_GRAPHS
+
+    def _step_until_some_finish(self, batch: ActiveBatch, enough: float) -> list[int]:
+        """Rows of the finished sentences, once they are enough."""
         while True:
             if self.graphs is None:
                 batch.step(self.model)

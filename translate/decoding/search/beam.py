@@ -93,6 +93,16 @@ class BeamSearch(Search):
             num_finished=zero,
         )
 
+    def with_all_slots(self) -> Self:
+        """The same search before the first token, with K slots already, of which all but the first are empty."""
+        empty = self.config.beam_size - 1
+        return replace(
+            self,
+            active_tokens=self.active_tokens.expand(-1, 1 + empty, -1),
+            active_log_probs=F.pad(self.active_log_probs, (0, empty), value=-torch.inf),
+            active_model_log_probs=self.active_model_log_probs.expand(-1, 1 + empty),
+        )
+
     @property
     def last_tokens(self) -> Tensor:
         return self.active_tokens[:, :, -1].flatten()
