@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from recorders import Repeating, Tape
 from translate.batch import Tokens
-from translate.decoding import step_graphs
+from translate.decoding import native_engine, step_graphs
 from translate.decoding.active_batch import ActiveBatch
 from translate.decoding.config import SearchConfig, SearchMethod
 from translate.decoding.native_engine import DecodingJob, NativeEngine, search_batch, start_search
@@ -88,6 +89,7 @@ def on_pretended_gpu(monkeypatch):
     """Branches of a GPU: on a CPU, a search reads on the host whether a hypothesis has ended."""
     monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda tensor: True))
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(native_engine, "copy_to_cpu", lambda numbers: (numbers.clone(), None))
     monkeypatch.setattr(step_graphs, "STEPS_BEFORE", 0)
 
 
@@ -229,6 +231,21 @@ def test_sentences_that_replace_others_in_the_buffers_are_translated_as_by_thems
     assert_equal([own for _, own in batch.results([0, 1, 2, 3])], expected)
 
 
+def test_shorter_sentences_move_into_smaller_buffers(model, begun, monkeypatch):
+    monkeypatch.setattr(step_graphs, "_LEAST_SOURCE", 4)
+    graphs, batch = begun
+    new = started(model, SENTENCES[1:4], [14, 15, 16], graphs=graphs)
+    assert graphs.refill(batch, [0, 1, 2], [3], new) is batch
+    assert batch.state.memory.bias.shape[-1] == 32
+    while batch.state.memory.bias.shape[-1] == 32 and not batch.search.done.all():
+        graphs.advance(batch, 4)
+    assert graphs._steps[-1].size.source_length == 8, "five tokens with EOS"
+    while not batch.search.done.all():
+        graphs.advance(batch, 4)
+    expected = search_batch(model, [SENTENCES[index] for index in (1, 2, 3, 3)], BEAM)
+    assert_equal([own for _, own in batch.results([0, 1, 2, 3])], expected)
+
+
 def test_longer_sentences_do_not_fit_into_the_buffers(model, begun):
     graphs, batch = begun
     longer = started(model, [(4,) * 39, SENTENCES[1]], [14, 15], graphs=graphs)
@@ -272,6 +289,25 @@ def test_recorded_sentences_leave_once_smaller_buffers_can_serve_the_others(mode
     assert replace(job, graphs=None)._enough_finished(batch, is_last=True) == 16
     batch.indices = list(range(16))
     assert job._enough_finished(batch, is_last=True) == 16
+
+
+def test_a_step_runs_while_the_host_reads_which_sentences_are_done(model, on_pretended_gpu, monkeypatch):
+    recorder, copied, waited = Repeating(), [], []
+
+    def copy(numbers):
+        copied.append(recorder.replays)
+        return numbers.clone(), SimpleNamespace(synchronize=lambda: waited.append(recorder.replays))
+
+    monkeypatch.setattr(native_engine, "copy_to_cpu", copy)
+    by_graphs = engine(model, recorder)
+    for _ in range(2):  # the second time everything is recorded
+        recorder.replays = 0
+        copied.clear()
+        waited.clear()
+        by_graphs.search([(5,) * 7], replace(BEAM, max_length_ratio=1.0, max_length_offset=2, min_length=9))
+    # the first step, and those up to the tenth token, EOS
+    assert copied == [1 + 4, 1 + 8, 1 + 12]
+    assert waited == [1 + copy for copy in copied]
 
 
 def test_sizes():

@@ -27,7 +27,7 @@ from translate.decoding.search.diverse_beam import DiverseBeamSearch
 from translate.decoding.search.greedy import GreedySearch, SamplingSearch
 from translate.decoding.step_graphs import StepGraphs
 from translate.decoding.workers import num_useful_workers, run_in_processes
-from translate.device import Precision, capabilities, decoding_precision
+from translate.device import Precision, capabilities, copy_to_cpu, decoding_precision
 from translate.memory import is_out_of_memory, machine_memory
 from translate.models.seq2seq import Seq2Seq, evaluation_mode
 from translate.recording import CudaRecorder, Recorder
@@ -40,7 +40,7 @@ _LEAVING_FRACTION = 1 / 8
 # A recorded step computes all rows of its buffers: fewer sentences are faster only where smaller buffers serve them,
 # which are recorded for less than half of the rows, and few sentences take as long as one.
 _LEAVING_FRACTION_OF_GRAPHS, _FEW_SENTENCES = 5 / 8, 16
-_STEPS_BETWEEN_CHECKS = 4  # on a GPU, where reading `done` waits for all work that was launched
+_STEPS_BETWEEN_CHECKS = 4  # on a GPU, where reading `done` waits for the steps that were launched
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
 # adding one is one class, one line here, and one YAML in configs/search
 SEARCHES: dict[SearchMethod, type[Search]] = {
@@ -293,11 +293,19 @@ class DecodingJob:
 
     def _step_until_some_finish(self, batch: ActiveBatch, enough: float) -> list[int]:
         """Rows of the finished sentences, once they are enough."""
+        ahead = 0
         while True:
             if self.graphs is None:
                 batch.step(self.model)
+                done = batch.search.done
             else:
-                self.graphs.advance(batch, _STEPS_BETWEEN_CHECKS)
-            done = batch.search.done.tolist()  # waits for the device
-            if sum(done) >= enough:
-                return [row for row, is_done in enumerate(done) if is_done]
+                self.graphs.advance(batch, _STEPS_BETWEEN_CHECKS - ahead)
+                done, copied = copy_to_cpu(batch.search.done)
+                # one more step keeps the device busy while the host reads and launches the next ones
+                ahead = 1
+                self.graphs.advance(batch, ahead)
+                if copied is not None:
+                    copied.synchronize()
+            finished = [row for row, is_done in enumerate(done.tolist()) if is_done]
+            if len(finished) >= enough:
+                return finished

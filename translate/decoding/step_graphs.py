@@ -118,10 +118,10 @@ class RecordedStep:
 
     def replace(self, batch: ActiveBatch, finished: Sequence[int], new: ActiveBatch) -> bool:
         """Write new sentences over the finished rows of the batch in the buffers; False: there is no room for them."""
-        state, rows = cast(TransformerState, new.state), batch.rows(finished)
-        used = cast(TransformerState, batch.state).cache.slots
+        state, used = cast(TransformerState, new.state), cast(TransformerState, batch.state).cache.slots
         if state.memory.bias.shape[-1] > self.size.source_length or state.cache.slots > used:
             return False
+        rows = batch.rows(finished)
         self.state.overwrite(state, rows)
         self.search.overwrite(new.search, rows)
         batch.indices = batch.indices_with(finished, new)
@@ -210,7 +210,7 @@ class StepGraphs:
         hypotheses = state.num_hypotheses
         # a full cache is rebuilt without the slots of dropped hypotheses
         if not state.cache.has_room(count * hypotheses):
-            batch.state = state = state.compacted()
+            batch.state = state = self._compacted(state)
         used = Size(len(batch.indices), state.memory.bias.shape[-1], state.cache.slots)
         needed = replace(used, slots=used.slots + count * hypotheses)
         fitting = [step for step in self._steps if step.size.holds(needed)]
@@ -225,6 +225,15 @@ class StepGraphs:
         if step is not None:
             self._steps.append(step)
         return step
+
+    def _compacted(self, state: TransformerState) -> TransformerState:
+        """The state without unseen slots; without unused source positions, too, where smaller buffers would serve."""
+        state = state.compacted()
+        used = Size(len(state.positions), state.memory.bias.shape[-1], state.cache.slots)
+        # new sentences are shorter than those whose rows they took
+        if not used.holds(replace(used, source_length=state.memory.needed_length())):
+            state.memory = state.memory.trimmed()
+        return state
 
     def _recorded(self, batch: ActiveBatch, size: Size) -> RecordedStep | None:
         if len(self._steps) == MOST_GRAPHS:
