@@ -13,7 +13,7 @@ from translate.batch import Tokens
 from translate.decoding import native_engine, step_graphs
 from translate.decoding.active_batch import ActiveBatch
 from translate.decoding.config import SearchConfig, SearchMethod
-from translate.decoding.native_engine import DecodingJob, NativeEngine, search_batch, start_search
+from translate.decoding.native_engine import NativeEngine, search_batch, start_search
 from translate.decoding.search.beam import BeamSearch
 from translate.decoding.step_graphs import Size, StepGraphs
 from translate.device import Precision
@@ -270,25 +270,15 @@ def test_empty_slots_before_the_first_token_change_nothing(limit):
         assert torch.equal(getattr(found, name), getattr(expected, name))
 
 
-def test_recorded_sentences_leave_once_smaller_buffers_can_serve_the_others(model, begun):
+def test_recorded_sentences_leave_once_smaller_buffers_can_serve_the_others(begun):
     graphs, batch = begun
-    job = DecodingJob(
-        model=model,
-        device=torch.device("cpu"),
-        autocast=None,
-        sentences=SENTENCES,
-        config=BEAM,
-        batch_tokens=0,
-        batch_sentences=0,
-        graphs=graphs,
-    )
     batch.indices = list(range(128))
-    assert job._enough_finished(batch, is_last=False) == 16
-    assert job._enough_finished(batch, is_last=True) == 80
+    assert graphs.worth_moving(batch) == 80
     assert not Size(128, 64, 128).holds(Size(48, 64, 128))
-    assert replace(job, graphs=None)._enough_finished(batch, is_last=True) == 16
     batch.indices = list(range(16))
-    assert job._enough_finished(batch, is_last=True) == 16
+    assert graphs.worth_moving(batch) == 16
+    graphs._has_given_up = True
+    assert graphs.worth_moving(batch) == 1
 
 
 def test_a_step_runs_while_the_host_reads_which_sentences_are_done(model, on_pretended_gpu, monkeypatch):

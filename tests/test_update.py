@@ -8,8 +8,7 @@ import torch
 
 from forked_ranks import run_ranks
 from small_runs import ON_CPU, update_config
-from translate.batch import NO_TARGET, pad_batch
-from translate.device import copy_to_cpu
+from translate.batch import NO_TARGET, copy_to_cpu, pad_batch
 from translate.distributed import World, join_world
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import Vocabularies, build_model

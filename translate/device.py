@@ -269,20 +269,6 @@ def without_tf32() -> Iterator[None]:
         matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
-def copy_to_cpu(numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Event | None]:
-    """A copy on the CPU, and the event after which it holds the numbers; of numbers on the CPU, themselves and None.
-
-    A copy that is asked for when the numbers are read would come after all work that has been launched by then, and so
-    wait for the next update or step, too.
-    """
-    import torch
-
-    if not numbers.is_cuda:
-        return numbers, None
-    copy = numbers.to("cpu", non_blocking=True)  # into page-locked memory
-    return copy, torch.cuda.current_stream(numbers.device).record_event()
-
-
 def require_threads(key: str, value: int) -> None:
     """Raise UserError for a number of threads or processes that a system would refuse, or crash on; 0: by itself."""
     require_between(key, value, 0, _MOST_THREADS)

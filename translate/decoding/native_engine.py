@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from translate.batch import Tokens
+from translate.batch import Tokens, copy_to_cpu
 from translate.decoding.active_batch import ActiveBatch
 from translate.decoding.arithmetic import Arithmetic
 from translate.decoding.config import ForcedScore, Hypothesis, Pair, SearchConfig, SearchMethod, Sentence, length_limits
@@ -27,7 +27,7 @@ from translate.decoding.search.diverse_beam import DiverseBeamSearch
 from translate.decoding.search.greedy import GreedySearch, SamplingSearch
 from translate.decoding.step_graphs import StepGraphs
 from translate.decoding.workers import num_useful_workers, run_in_processes
-from translate.device import Precision, capabilities, copy_to_cpu, decoding_precision
+from translate.device import Precision, capabilities, decoding_precision
 from translate.memory import is_out_of_memory, machine_memory
 from translate.models.seq2seq import Seq2Seq, evaluation_mode
 from translate.recording import CudaRecorder, Recorder
@@ -37,9 +37,6 @@ logger = logging.getLogger(__name__)
 # Finished sentences stay until they are this fraction of the batch: their rows cost time, and so does moving the state
 # of the others.
 _LEAVING_FRACTION = 1 / 8
-# A recorded step computes all rows of its buffers: fewer sentences are faster only where smaller buffers serve them,
-# which are recorded for less than half of the rows, and few sentences take as long as one.
-_LEAVING_FRACTION_OF_GRAPHS, _FEW_SENTENCES = 5 / 8, 16
 _STEPS_BETWEEN_CHECKS = 4  # on a GPU, where reading `done` waits for the steps that were launched
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
 # adding one is one class, one line here, and one YAML in configs/search
@@ -242,18 +239,18 @@ class DecodingJob:
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
             batch = self._start_sentences(queue, active=[], num_finished=0)
             while batch is not None:
-                is_last = queue.next_index == len(self.sentences)
-                finished = self._step_until_some_finish(batch, self._enough_finished(batch, is_last=is_last))
+                enough = max(1, len(batch.indices) * _LEAVING_FRACTION)
+                if self.graphs is not None and queue.next_index == len(self.sentences):
+                    enough = max(enough, self.graphs.worth_moving(batch))  # no sentence waits for their rows
+                finished = self._step_until_some_finish(batch, enough)
                 active = sorted(set(range(len(batch.indices))) - set(finished))
                 report(batch.results(finished))
                 # at least one sentence leaves in each round, so the loop ends
                 new = self._start_sentences(
                     queue, active=[batch.indices[row] for row in active], num_finished=len(finished)
                 )
-                if self.graphs is not None:
-                    batch = self.graphs.refill(batch, finished, active, new)
-                else:
-                    batch = batch.refill(finished, active, new)
+                parts = finished, active, new
+                batch = self.graphs.refill(batch, *parts) if self.graphs else batch.refill(*parts)
 
     def _start_sentences(self, queue: Queue, *, active: Sequence[int], num_finished: int) -> ActiveBatch | None:
         """Take sentences from the queue and start them; None if there are none, or no room for them."""
@@ -284,13 +281,6 @@ class DecodingJob:
         # writing over the rows of the finished ones costs less than copying the batch to add a few more
         return num_finished if num_finished < room < 2 * num_finished else room
 
-    def _enough_finished(self, batch: ActiveBatch, *, is_last: bool) -> float:
-        """Number of finished sentences that is worth a move; is_last: no sentence waits for their rows."""
-        sentences = len(batch.indices)
-        if self.graphs is None or not is_last or not self.graphs.can_record(batch):
-            return max(1, sentences * _LEAVING_FRACTION)
-        return sentences if sentences <= _FEW_SENTENCES else sentences * _LEAVING_FRACTION_OF_GRAPHS
-
     def _step_until_some_finish(self, batch: ActiveBatch, enough: float) -> list[int]:
         """Rows of the finished sentences, once they are enough."""
         ahead = 0
@@ -302,8 +292,7 @@ class DecodingJob:
                 self.graphs.advance(batch, _STEPS_BETWEEN_CHECKS - ahead)
                 done, copied = copy_to_cpu(batch.search.done)
                 # one more step keeps the device busy while the host reads and launches the next ones
-                ahead = 1
-                self.graphs.advance(batch, ahead)
+                self.graphs.advance(batch, ahead := 1)
                 if copied is not None:
                     copied.synchronize()
             finished = [row for row, is_done in enumerate(done.tolist()) if is_done]

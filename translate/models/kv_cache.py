@@ -43,6 +43,12 @@ class TransformerMemory(BatchedState):
     keys_and_values: list[Tensor]
     bias: Tensor
 
+    @classmethod
+    def of(cls, projected: Sequence[Tensor], bias: Tensor, *, num_heads: int, head_width: int) -> TransformerMemory:
+        """Memory of the projections of every group, (B, S, G * 2D)."""
+        groups = [x.unflatten(-1, (-1, 2, num_heads, head_width)).permute(2, 3, 0, 4, 1, 5) for x in projected]
+        return cls([group.contiguous() for group in groups], bias)  # contiguous, because every step reads them
+
     @functools.cached_property
     def layers(self) -> list[tuple[Tensor, Tensor]]:
         """Keys and values of every layer, (B, H, S, W) each."""

@@ -171,11 +171,8 @@ class Transformer(Seq2Seq):
         bias = make_attention_mask(source, source, causal=False).bias
         assert bias is not None, "search reads padded sentences"
         groups = grouped_linear([attention.key_value for attention in self._cross_attentions()], encoded)
-        # contiguous, because every step reads them
-        width = encoded.shape[-1] // (num_heads := self._cross_attentions()[0].num_heads)
-        # (B, S, G * 2D) as (G, 2, B, H, S, W)
-        heads = [group.unflatten(-1, (-1, 2, num_heads, width)).permute(2, 3, 0, 4, 1, 5) for group in groups]
-        return TransformerMemory([group.contiguous() for group in heads], bias)
+        num_heads = self._cross_attentions()[0].num_heads
+        return TransformerMemory.of(groups, bias, num_heads=num_heads, head_width=encoded.shape[-1] // num_heads)
 
     def start(self, memory: TransformerMemory) -> TransformerState:
         state = TransformerState.empty(memory)

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from translate.batch import Batch
-from translate.device import copy_to_cpu
+from translate.batch import Batch, copy_to_cpu
 from translate.distributed import World
 from translate.losses import AUXILIARY_LOSSES, AuxiliaryLossConfig, label_smoothed_cross_entropy
 from translate.memory import is_out_of_memory
