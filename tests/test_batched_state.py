@@ -71,6 +71,46 @@ def test_replacing_sentences_leaves_the_others_unchanged():
     assert before.history.tolist() == [[5, 6]] * 3
 
 
+@dataclass(frozen=True, eq=False)
+class Grouped(BatchedState):
+    """parts (2, B, S): of sentences in the second dimension."""
+
+    PADDED: ClassVar = {"parts": Padding(-1), "mask": Padding(-1, 9)}
+    SENTENCES: ClassVar = {"parts": 1}
+
+    parts: Tensor
+    mask: Tensor
+
+
+def grouped(rows: list[list[int]]) -> Grouped:
+    return Grouped(torch.tensor([rows, rows]), torch.tensor(rows))
+
+
+def test_sentences_in_another_dimension():
+    before = grouped([[1, 2], [3, 4], [5, 6]])
+    assert before.select(torch.tensor([2, 0])).parts.tolist() == [[[5, 6], [1, 2]]] * 2
+    assert before.concat(grouped([[7]])).parts.tolist() == [[[1, 2], [3, 4], [5, 6], [7, 0]]] * 2
+    assert before.replace(torch.tensor([1]), grouped([[7, 8]])).parts.tolist() == [[[1, 2], [7, 8], [5, 6]]] * 2
+    assert before.first(1).parts.tolist() == [[[1, 2]]] * 2
+    assert before.blank(1, 3).parts.tolist() == [[[0, 0, 0]]] * 2
+
+
+def test_overwritten_rows_are_padded_where_anything_depends_on_it():
+    state = grouped([[1, 2], [3, 4], [5, 6]])
+    state.overwrite(grouped([[7]]))
+    assert state.parts.tolist() == [[[7, 2], [3, 4], [5, 6]]] * 2
+    assert state.mask.tolist() == [[7, 9], [3, 4], [5, 6]]
+    state.overwrite(grouped([[8], [0]]), torch.tensor([2, 1]))
+    assert state.parts.tolist() == [[[7, 2], [0, 4], [8, 6]]] * 2
+    assert state.mask.tolist() == [[7, 9], [0, 9], [8, 9]]
+
+
+def test_views_of_the_rows_themselves_are_not_copied():
+    state = grouped([[1, 2], [3, 4]])
+    state.overwrite(Grouped(state.parts[:, :1], state.mask[:1, :1]))
+    assert state.mask.tolist() == [[1, 2], [3, 4]], "the rest is padding already"
+
+
 def test_hypotheses_are_gathered_within_their_sentence():
     hypotheses = torch.tensor([[[1], [2]], [[3], [4]]])
     assert gather_parents(hypotheses, torch.tensor([[1, 1, 0], [0, 1, 1]])).tolist() == [

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from recorders import Repeating, Tape
 from translate.batch import Tokens
-from translate.decoding import step_graphs
+from translate.decoding import native_engine, step_graphs
 from translate.decoding.active_batch import ActiveBatch
 from translate.decoding.config import SearchConfig, SearchMethod
 from translate.decoding.native_engine import NativeEngine, search_batch, start_search
+from translate.decoding.search.beam import BeamSearch
 from translate.decoding.step_graphs import Size, StepGraphs
 from translate.device import Precision
 from translate.gpu_check.launches import work_of
@@ -34,8 +36,7 @@ class StepTape(Tape):
 
     def record(self, work):
         step = work.__self__
-        self.buffers = [step.state.positions, step.state.bias, step.state.newest]
-        self.buffers += [cache.keys_and_values for cache in step.state.caches]
+        self.buffers = [step.state.positions, step.state.bias, step.state.cache.newest, *step.state.cache.groups]
         self.buffers += [x for x in vars(step.search).values() if isinstance(x, torch.Tensor)]
         self.recordings += 1
         return super().record(work)
@@ -88,6 +89,7 @@ def on_pretended_gpu(monkeypatch):
     """Branches of a GPU: on a CPU, a search reads on the host whether a hypothesis has ended."""
     monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda tensor: True))
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(native_engine, "copy_to_cpu", lambda numbers: (numbers.clone(), None))
     monkeypatch.setattr(step_graphs, "STEPS_BEFORE", 0)
 
 
@@ -177,18 +179,125 @@ def test_steps_that_the_cpu_decides_on_are_not_recorded(architecture, on_pretend
     assert not recorder.recordings
 
 
-def test_a_replay_launches_no_kernel_by_itself(model, on_pretended_gpu):
-    recorder, search = Switched(), start_search(SENTENCES, BEAM, max_length=40)
+def started(model, sentences, indices, *, graphs) -> ActiveBatch:
+    """New sentences that have not read a token."""
+    state = model.start(model.encode(Tokens.pad([[*sentence, EOS] for sentence in sentences])))
+    batch = ActiveBatch(state, start_search(sentences, BEAM, max_length=40), indices)
+    graphs.begin(batch)
+    return batch
+
+
+@pytest.fixture
+def begun(model, on_pretended_gpu):
+    """Recorded steps, and a batch of four sentences in their buffers."""
+    graphs = StepGraphs(model, BEAM, Switched())
     with torch.inference_mode():
-        state = model.start(model.encode(Tokens.pad([[*sentence, EOS] for sentence in SENTENCES])))
-        batch = ActiveBatch(state, search, list(range(len(SENTENCES))))
-        batch.step(model)
-        graphs = StepGraphs(model, BEAM, recorder)
+        batch = started(model, SENTENCES[:4], [10, 11, 12, 13], graphs=graphs)
         graphs.advance(batch, 4)
-        recorder.is_on = False
-        work = work_of(lambda: graphs.advance(batch, 4))
+        yield graphs, batch
+
+
+def test_a_replay_launches_no_kernel_by_itself(begun):
+    graphs, batch = begun
+    graphs.recorder.is_on = False
+    work = work_of(lambda: graphs.advance(batch, 4))
     assert (work.launches, work.host_reads) == (0, [])
-    assert recorder.replays == 1 + 4 + 4
+    assert graphs.recorder.replays == 1 + 4 + 4
+
+
+def test_launches_of_what_is_done_between_steps(model, begun):
+    """Before layers lay in one tensor, and new sentences were written into the buffers, each took over a hundred."""
+    graphs, batch = begun
+    few, [step] = SENTENCES[6:8], graphs._steps
+    new, other = (started(model, few, [14, 15], graphs=graphs) for _ in range(2))
+    assert len(batch.state.cache.groups) == len(batch.state.memory.keys_and_values) == 1, "of all layers"
+    other.search = start_search(few, BEAM, max_length=40)
+    assert work_of(lambda: graphs.begin(other)).launches <= 4
+    refill = work_of(lambda: graphs.refill(batch, [1, 3], [0, 2], new))
+    assert step.holds(batch)
+    load = work_of(lambda: step.load(other))
+    assert max(refill.launches, load.launches) <= 19
+    assert refill.host_reads == load.host_reads == []
+
+
+def test_sentences_that_replace_others_in_the_buffers_are_translated_as_by_themselves(model, begun):
+    graphs, batch = begun
+    new = started(model, SENTENCES[6:8], [14, 15], graphs=graphs)
+    assert graphs.refill(batch, [1, 3], [0, 2], new) is batch
+    assert batch.indices == [10, 14, 12, 15]
+    while not batch.search.done.all():
+        graphs.advance(batch, 4)
+    expected = search_batch(model, [SENTENCES[index] for index in (0, 6, 2, 7)], BEAM)
+    assert_equal([own for _, own in batch.results([0, 1, 2, 3])], expected)
+
+
+def test_shorter_sentences_move_into_smaller_buffers(model, begun, monkeypatch):
+    monkeypatch.setattr(step_graphs, "_LEAST_SOURCE", 4)
+    graphs, batch = begun
+    new = started(model, SENTENCES[1:4], [14, 15, 16], graphs=graphs)
+    assert graphs.refill(batch, [0, 1, 2], [3], new) is batch
+    assert batch.state.memory.bias.shape[-1] == 32
+    while batch.state.memory.bias.shape[-1] == 32 and not batch.search.done.all():
+        graphs.advance(batch, 4)
+    assert graphs._steps[-1].size.source_length == 8, "five tokens with EOS"
+    while not batch.search.done.all():
+        graphs.advance(batch, 4)
+    expected = search_batch(model, [SENTENCES[index] for index in (1, 2, 3, 3)], BEAM)
+    assert_equal([own for _, own in batch.results([0, 1, 2, 3])], expected)
+
+
+def test_longer_sentences_do_not_fit_into_the_buffers(model, begun):
+    graphs, batch = begun
+    longer = started(model, [(4,) * 39, SENTENCES[1]], [14, 15], graphs=graphs)
+    refilled = graphs.refill(batch, [1, 3], [0, 2], longer)
+    assert refilled is not batch
+    assert refilled.state.memory.bias.shape[-1] == 40
+    assert refilled.indices == [10, 14, 12, 15]
+
+
+@pytest.mark.parametrize("limit", [1, 5])
+def test_empty_slots_before_the_first_token_change_nothing(limit):
+    torch.manual_seed(2)
+    search = BeamSearch.start([[4]] * 3, torch.tensor([limit] * 3), BEAM)
+    logits = torch.randn(3, 30)
+    expected, _ = search.advance(logits)
+    found, parents = search.with_all_slots().advance(logits.repeat_interleave(BEAM.beam_size, dim=0))
+    seen = expected.active_log_probs > -torch.inf
+    assert seen.any() == (limit > 1)
+    assert not parents[seen].any()
+    assert torch.equal(found.active_tokens[seen], expected.active_tokens[seen])
+    for name in ("active_log_probs", "finished_scores", "num_finished", "done", "lengths"):
+        assert torch.equal(getattr(found, name), getattr(expected, name))
+
+
+def test_recorded_sentences_leave_once_smaller_buffers_can_serve_the_others(begun):
+    graphs, batch = begun
+    batch.indices = list(range(128))
+    assert graphs.worth_moving(batch) == 80
+    assert not Size(128, 64, 128).holds(Size(48, 64, 128))
+    batch.indices = list(range(16))
+    assert graphs.worth_moving(batch) == 16
+    graphs._has_given_up = True
+    assert graphs.worth_moving(batch) == 1
+
+
+def test_a_step_runs_while_the_host_reads_which_sentences_are_done(model, on_pretended_gpu, monkeypatch):
+    recorder, copied, waited = Repeating(), [], []
+
+    def copy(numbers):
+        copied.append(recorder.replays)
+        return numbers.clone(), SimpleNamespace(synchronize=lambda: waited.append(recorder.replays))
+
+    monkeypatch.setattr(native_engine, "copy_to_cpu", copy)
+    by_graphs = engine(model, recorder)
+    for _ in range(2):  # the second time everything is recorded
+        recorder.replays = 0
+        copied.clear()
+        waited.clear()
+        by_graphs.search([(5,) * 7], replace(BEAM, max_length_ratio=1.0, max_length_offset=2, min_length=9))
+    # the first step, and those up to the tenth token, EOS
+    assert copied == [1 + 4, 1 + 8, 1 + 12]
+    assert waited == [1 + copy for copy in copied]
 
 
 def test_sizes():

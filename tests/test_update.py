@@ -8,14 +8,14 @@ import torch
 
 from forked_ranks import run_ranks
 from small_runs import ON_CPU, update_config
-from translate.batch import NO_TARGET, pad_batch
+from translate.batch import NO_TARGET, copy_to_cpu, pad_batch
 from translate.distributed import World, join_world
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import Vocabularies, build_model
 from translate.models.transformer import TransformerConfig
 from translate.training.optimizer import OptimizerConfig, OptimizerName, make_optimizer
 from translate.training.parallel import parallelize
-from translate.training.step import PendingUpdate, copy_to_cpu, train_step
+from translate.training.step import PendingUpdate, train_step
 
 ALONE = World()
 

@@ -237,3 +237,15 @@ def _with_labels(
     labels[torch.from_numpy(ends)] = EOS
     labels = labels.view(target.ids.shape).masked_fill(~real, NO_TARGET)
     return Batch(source, target, labels, num_target_tokens=len(sides[1].ids), num_source_tokens=len(sides[0].ids))
+
+
+def copy_to_cpu(numbers: Tensor) -> tuple[Tensor, torch.Event | None]:
+    """A copy on the CPU, and the event after which it holds the numbers; of numbers on the CPU, themselves and None.
+
+    A copy that is asked for when the numbers are read would come after all work that has been launched by then, and so
+    wait for the next update or step, too.
+    """
+    if not numbers.is_cuda:
+        return numbers, None
+    copy = numbers.to("cpu", non_blocking=True)  # into page-locked memory
+    return copy, torch.cuda.current_stream(numbers.device).record_event()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from translate.batch import Tokens
+from translate.batch import Tokens, copy_to_cpu
 from translate.decoding.active_batch import ActiveBatch
 from translate.decoding.arithmetic import Arithmetic
 from translate.decoding.config import ForcedScore, Hypothesis, Pair, SearchConfig, SearchMethod, Sentence, length_limits
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 # Finished sentences stay until they are this fraction of the batch: their rows cost time, and so does moving the state
 # of the others.
 _LEAVING_FRACTION = 1 / 8
-_STEPS_BETWEEN_CHECKS = 4  # on a GPU, where reading `done` waits for all work that was launched
+_STEPS_BETWEEN_CHECKS = 4  # on a GPU, where reading `done` waits for the steps that were launched
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
 # adding one is one class, one line here, and one YAML in configs/search
 SEARCHES: dict[SearchMethod, type[Search]] = {
@@ -239,20 +239,21 @@ class DecodingJob:
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
             batch = self._start_sentences(queue, active=[], num_finished=0)
             while batch is not None:
-                finished = self._step_until_some_finish(batch)
+                enough = max(1, len(batch.indices) * _LEAVING_FRACTION)
+                if self.graphs is not None and queue.next_index == len(self.sentences):
+                    enough = max(enough, self.graphs.worth_moving(batch))  # no sentence waits for their rows
+                finished = self._step_until_some_finish(batch, enough)
                 active = sorted(set(range(len(batch.indices))) - set(finished))
                 report(batch.results(finished))
                 # at least one sentence leaves in each round, so the loop ends
                 new = self._start_sentences(
                     queue, active=[batch.indices[row] for row in active], num_finished=len(finished)
                 )
-                batch = batch.refill(finished, active, new)
+                parts = finished, active, new
+                batch = self.graphs.refill(batch, *parts) if self.graphs else batch.refill(*parts)
 
     def _start_sentences(self, queue: Queue, *, active: Sequence[int], num_finished: int) -> ActiveBatch | None:
-        """Take sentences from the queue and read their first token; None if there are none, or no room for them.
-
-        The first step is theirs alone: all hypotheses of a sentence are equal there, so each has only one.
-        """
+        """Take sentences from the queue and start them; None if there are none, or no room for them."""
         indices = queue.take(self._room(queue.next_index, active=active, num_finished=num_finished))
         if not indices:
             return None
@@ -261,7 +262,13 @@ class DecodingJob:
         sources = Tokens.pad([[*sentence, EOS] for sentence in sentences])
         state = self.model.start(self.model.encode(sources.to(self.device)))
         new = ActiveBatch(state, search, indices)
-        new.step(self.model)
+        if self.graphs is not None:
+            self.graphs.begin(new)
+            if not active:  # a first token hardly ever ends a sentence: it needs no check
+                self.graphs.advance(new, 1)
+        else:
+            # the first step is theirs alone: all hypotheses of a sentence are equal there, so each has only one
+            new.step(self.model)
         return new
 
     def _room(self, next_index: int, *, active: Sequence[int], num_finished: int) -> int:
@@ -274,14 +281,20 @@ class DecodingJob:
         # writing over the rows of the finished ones costs less than copying the batch to add a few more
         return num_finished if num_finished < room < 2 * num_finished else room
 
-    def _step_until_some_finish(self, batch: ActiveBatch) -> list[int]:
-        """Rows of the finished sentences, once they are enough to be worth the move."""
-        enough = max(1, len(batch.indices) * _LEAVING_FRACTION)
+    def _step_until_some_finish(self, batch: ActiveBatch, enough: float) -> list[int]:
+        """Rows of the finished sentences, once they are enough."""
+        ahead = 0
         while True:
             if self.graphs is None:
                 batch.step(self.model)
+                done = batch.search.done
             else:
-                self.graphs.advance(batch, _STEPS_BETWEEN_CHECKS)
-            done = batch.search.done.tolist()  # waits for the device
-            if sum(done) >= enough:
-                return [row for row, is_done in enumerate(done) if is_done]
+                self.graphs.advance(batch, _STEPS_BETWEEN_CHECKS - ahead)
+                done, copied = copy_to_cpu(batch.search.done)
+                # one more step keeps the device busy while the host reads and launches the next ones
+                self.graphs.advance(batch, ahead := 1)
+                if copied is not None:
+                    copied.synchronize()
+            finished = [row for row, is_done in enumerate(done.tolist()) if is_done]
+            if len(finished) >= enough:
+                return finished

@@ -2,15 +2,15 @@
 
 A step of a Transformer and its search launches some two hundred kernels, one by one; replayed they are one launch. The
 sentences of a batch lie in the first rows of buffers, and a step reads and writes these alone (translate/recording.py).
-All else, which happens every few steps, works on views of the buffers as without graphs: sentences leave and join, and
-slots of the KV cache that no hypothesis sees are dropped.
+New sentences take the rows of finished ones in the buffers themselves. All else, which happens more rarely, works on
+views of the buffers as without graphs: sentences leave, and slots of the KV cache that no hypothesis sees are dropped.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -30,6 +30,9 @@ from translate.recording import Recorder
 logger = logging.getLogger(__name__)
 MOST_GRAPHS = 16  # each has buffers of its own for the state of a batch
 STEPS_BEFORE = 8  # of a size, before it is recorded: a guess at what a recording costs
+# All rows of buffers are computed: fewer sentences are faster only where smaller buffers serve them, which are recorded
+# for less than half of the rows, and few sentences take as long as one.
+_LEAVING_FRACTION, _FEW_SENTENCES = 5 / 8, 16
 _LEAST_SOURCE, _LEAST_SLOTS = 32, 64
 _ROW_SIZES = 8  # numbers of rows from a power of two to the next
 
@@ -79,15 +82,14 @@ class RecordedStep:
     @classmethod
     def for_batch(cls, model: Seq2Seq, size: Size, batch: ActiveBatch) -> RecordedStep:
         """Empty buffers for batches of this size."""
-        begun = cast(TransformerState, batch.state)
-        sizes = {"sentences": size.sentences, "source_length": size.source_length, "slots": size.slots}
+        state = FixedState.like(cast(TransformerState, batch.state), **vars(size))
         # no hypothesis has more tokens than its sentence has slots, but for BOS
-        return cls(model, size, FixedState.like(begun, **sizes), batch.search.blank(size.sentences, size.slots + 1))
+        return cls(model, size, state, batch.search.blank(size.sentences, size.slots + 1))
 
     def has(self, state: TransformerState) -> bool:
-        """True if the keys and values of a state are in the buffers."""
-        mine, others = self.state.caches[0].keys_and_values, state.caches[0].keys_and_values
-        return mine is not None and others is not None and mine.data_ptr() == others.data_ptr()
+        """True if the cross-attention keys and values of a state are in the buffers."""
+        mine, others = self.state.memory.keys_and_values[0], state.memory.keys_and_values[0]
+        return mine.data_ptr() == others.data_ptr()
 
     def compute(self) -> None:
         """Make a step, in place, as ActiveBatch.step does."""
@@ -98,9 +100,13 @@ class RecordedStep:
         # histories are right-aligned: the oldest column, left of every BOS, gives way to the newest
         self.search.overwrite(search)
 
+    def holds(self, batch: ActiveBatch) -> bool:
+        """True if a batch is in the buffers as it is."""
+        return self.held is not None and self.held[0] is batch.state and self.held[1] is batch.search
+
     def load(self, batch: ActiveBatch) -> None:
         """Write a batch into the buffers, unless it is there."""
-        if self.held is None or self.held[0] is not batch.state or self.held[1] is not batch.search:
+        if not self.holds(batch):
             self.state.overwrite(cast(TransformerState, batch.state))
             self.search.overwrite(batch.search)
 
@@ -108,10 +114,21 @@ class RecordedStep:
         """Make so many steps of a batch, which gets views of its sentences in the buffers."""
         self.load(batch)
         sentences, state = len(batch.indices), cast(TransformerState, batch.state)
-        slots = state.caches[0].slots + count * state.num_hypotheses
+        slots = state.cache.slots + count * state.num_hypotheses
         for _ in range(count):
             self.replay()
         batch.state, batch.search = self.held = self.state.growing(sentences, slots), self.search.first(sentences)
+
+    def replace(self, batch: ActiveBatch, finished: Sequence[int], new: ActiveBatch) -> bool:
+        """Write new sentences over the finished rows of the batch in the buffers; False: there is no room for them."""
+        state, used = cast(TransformerState, new.state), cast(TransformerState, batch.state).cache.slots
+        if state.memory.bias.shape[-1] > self.size.source_length or state.cache.slots > used:
+            return False
+        rows = batch.rows(finished)
+        self.state.overwrite(state, rows)
+        self.search.overwrite(new.search, rows)
+        batch.indices = batch.indices_with(finished, new)
+        return True
 
     def record(self, batch: ActiveBatch, recorder: Recorder) -> None:
         """Record a step; the batch itself stays as it is. Raises RuntimeError where that is not possible."""
@@ -150,15 +167,46 @@ class StepGraphs:
         """True while a model's weights are those that were recorded."""
         return model is self.model and config == self.config and _addresses(model) == self._addresses
 
+    def can_record(self, batch: ActiveBatch) -> bool:
+        """True if steps of such batches are recorded, once they are many."""
+        is_plain = type(batch.state) is TransformerState and type(batch.search) in (BeamSearch, GreedySearch)
+        return is_plain and not self._has_given_up
+
+    def begin(self, batch: ActiveBatch) -> None:
+        """Get new sentences ready to join others: those that are recorded read their first token together with them."""
+        if not self.can_record(batch):
+            batch.step(self.model)
+        elif isinstance(batch.search, BeamSearch):
+            # as many hypotheses as later on: a first step of its own would cost as many launches as any
+            batch.search = batch.search.with_all_slots()
+            first = torch.zeros_like(batch.search.active_tokens[:, :, 0])
+            batch.state = batch.state.reorder(first)
+
     def advance(self, batch: ActiveBatch, count: int) -> None:
         """Read so many more tokens of every hypothesis."""
-        is_plain = type(batch.state) is TransformerState and type(batch.search) in (BeamSearch, GreedySearch)
-        step = self._step_for(batch, count) if is_plain and not self._has_given_up else None
+        step = self._step_for(batch, count) if self.can_record(batch) else None
         if step is not None:
             step.advance(batch, count)
             return
         for _ in range(count):
             batch.step(self.model)
+
+    def worth_moving(self, batch: ActiveBatch) -> float:
+        """Number of sentences whose leaving makes the steps of the others faster."""
+        sentences = len(batch.indices)
+        if not self.can_record(batch):
+            return 1
+        return sentences if sentences <= _FEW_SENTENCES else sentences * _LEAVING_FRACTION
+
+    def refill(
+        self, batch: ActiveBatch, finished: Sequence[int], active: Sequence[int], new: ActiveBatch | None
+    ) -> ActiveBatch | None:
+        """As ActiveBatch.refill; new sentences are written into the buffers where a recorded step holds the batch."""
+        if active and new is not None and len(new.indices) == len(finished):
+            step = next((step for step in self._steps if step.holds(batch)), None)
+            if step is not None and step.replace(batch, finished, new):
+                return batch
+        return batch.refill(finished, active, new)
 
     def close(self) -> None:
         """Drop all graphs, and free their memory."""
@@ -171,9 +219,9 @@ class StepGraphs:
         state = cast(TransformerState, batch.state)
         hypotheses = state.num_hypotheses
         # a full cache is rebuilt without the slots of dropped hypotheses
-        if not state.caches[0].has_room(count * hypotheses):
-            batch.state = state = state.select(torch.arange(len(batch.indices), device=state.bias.device))
-        used = Size(len(batch.indices), state.memory.bias.shape[-1], state.caches[0].slots)
+        if not state.cache.has_room(count * hypotheses):
+            batch.state = state = self._compacted(state)
+        used = Size(len(batch.indices), state.memory.bias.shape[-1], state.cache.slots)
         needed = replace(used, slots=used.slots + count * hypotheses)
         fitting = [step for step in self._steps if step.size.holds(needed)]
         # the one with the batch in its buffers first, then the smallest
@@ -187,6 +235,15 @@ class StepGraphs:
         if step is not None:
             self._steps.append(step)
         return step
+
+    def _compacted(self, state: TransformerState) -> TransformerState:
+        """The state without unseen slots; without unused source positions, too, where smaller buffers would serve."""
+        state = state.compacted()
+        used = Size(len(state.positions), state.memory.bias.shape[-1], state.cache.slots)
+        # new sentences are shorter than those whose rows they took
+        if not used.holds(replace(used, source_length=state.memory.needed_length())):
+            state.memory = state.memory.trimmed()
+        return state
 
     def _recorded(self, batch: ActiveBatch, size: Size) -> RecordedStep | None:
         if len(self._steps) == MOST_GRAPHS:

@@ -155,7 +155,6 @@ class _GivenCache(LayerCache):
     """Keys and values that are inputs of the graph: append() makes new tensors, as a graph writes into none."""
 
     def __init__(self, key: Tensor, value: Tensor):
-        super().__init__()
         self.key, self.value = key, value
 
     def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:

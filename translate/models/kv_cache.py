@@ -5,16 +5,20 @@ into K new slots, and a hypothesis attends to those slots of its sentence that b
 hypotheses only gathers this small attention bias; keys and values stay where they are. When the cache is full, slots
 that no active hypothesis attends to are dropped: most of them, since hypotheses soon have common ancestors.
 
+Keys and values lie in one tensor for each group of layers: on a GPU all layers are one group, so that sentences join,
+leave and move in a few launches; on a CPU each layer is one, as large blocks of memory are slow to allocate.
+
 Letters: B sentences, K hypotheses of each, S source tokens, L slots of a sentence, R slots that there is room for, H
-heads, W width of a head.
+heads, W width of a head, G layers of a group.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -29,15 +33,26 @@ STEPS_AHEAD = 16  # steps that a new cache has room for at least
 class TransformerMemory(BatchedState):
     """Cross-attention keys and values of the source, computed once per sentence.
 
-    keys, values  (B, H, S, W) of every decoder layer
-    bias          (B, 1, 1, S): masks padding
+    keys_and_values  (G, 2, B, H, S, W) of every group of decoder layers
+    bias             (B, 1, 1, S): masks padding
     """
 
-    PADDED: ClassVar = {"keys": Padding(-2), "values": Padding(-2), "bias": Padding(-1, mask_value)}
+    PADDED: ClassVar = {"keys_and_values": Padding(-2), "bias": Padding(-1, mask_value)}
+    SENTENCES: ClassVar = {"keys_and_values": 2}
 
-    keys: list[Tensor]
-    values: list[Tensor]
+    keys_and_values: list[Tensor]
     bias: Tensor
+
+    @classmethod
+    def of(cls, projected: Sequence[Tensor], bias: Tensor, *, num_heads: int, head_width: int) -> TransformerMemory:
+        """Memory of the projections of every group, (B, S, G * 2D)."""
+        groups = [x.unflatten(-1, (-1, 2, num_heads, head_width)).permute(2, 3, 0, 4, 1, 5) for x in projected]
+        return cls([group.contiguous() for group in groups], bias)  # contiguous, because every step reads them
+
+    @functools.cached_property
+    def layers(self) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values of every layer, (B, H, S, W) each."""
+        return [(layer[0], layer[1]) for group in self.keys_and_values for layer in group]
 
     def needed_length(self) -> int:
         return int((self.bias == 0).sum(-1).max())
@@ -45,67 +60,89 @@ class TransformerMemory(BatchedState):
     def replace(self, rows: Tensor, other: TransformerMemory) -> TransformerMemory:
         # in place: a copy of all keys and values would cost more than the step that follows
         return self._combine(
-            lambda mine, new: mine.index_copy_(0, rows, new), lambda mine, new: mine.replace(rows, new), other
+            lambda layout, mine, new: mine.index_copy_(layout.sentences, rows, new),
+            lambda mine, new: mine.replace(rows, new),
+            other,
         )
 
 
-class LayerCache:
-    """Self-attention keys and values of one layer, (2, B, H, R, W), of which the first L slots are in use."""
-
-    def __init__(self, slots: int = 0, keys_and_values: Tensor | None = None):
-        self.slots = slots
-        self.keys_and_values = keys_and_values  # None before the first token
-
-    def has_room(self, slots: int) -> bool:
-        return self.keys_and_values is None or self.slots + slots <= self.keys_and_values.shape[3]
+class LayerCache(Protocol):
+    """Self-attention keys and values of one layer."""
 
     def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Write the newest keys and values (B, H, K, W) into the next slots; returns all, (B, H, L, W) each."""
-        # K hypotheses of a sentence take K slots, whichever of them survive
-        start, self.slots = self.slots, self.slots + key.shape[2]
-        if self.keys_and_values is None:
-            sentences, heads, hypotheses, width = key.shape
-            # keys and values in one tensor, so that a selection copies both at once
-            self.keys_and_values = key.new_empty(2, sentences, heads, _room(self.slots, hypotheses), width)
-        written = self.keys_and_values.narrow(3, 0, self.slots)  # a view: the cache is not copied
-        newest = written.narrow(3, start, key.shape[2])
+
+
+@dataclass(frozen=True, eq=False)
+class GrowingLayer:
+    """A layer of a cache of which the first slots are in use, those of the newest tokens being the last.
+
+    keys_and_values  (2, B, H, L, W)
+    """
+
+    keys_and_values: Tensor
+
+    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        hypotheses = key.shape[2]
+        newest = self.keys_and_values.narrow(3, self.keys_and_values.shape[3] - hypotheses, hypotheses)
         newest[0].copy_(key)
         newest[1].copy_(value)
-        return written[0], written[1]
+        return self.keys_and_values[0], self.keys_and_values[1]
 
-    def select(self, rows: Tensor, slots: Tensor, num_hypotheses: int) -> LayerCache:
+
+class KeyValueCache:
+    """Self-attention keys and values of all layers.
+
+    groups  (G, 2, B, H, R, W) of every group of layers
+    slots   L, the number of the first slots that are in use
+    """
+
+    def __init__(self, groups: list[Tensor], slots: int):
+        self.groups, self.slots = groups, slots
+
+    @classmethod
+    def empty(cls, memory: TransformerMemory) -> KeyValueCache:
+        """A cache before the first token: heads, width and type are those of the cross-attention."""
+        return cls([_with_room(group, group.shape[2], _room(1, 1)) for group in memory.keys_and_values], 0)
+
+    def has_room(self, slots: int) -> bool:
+        return self.slots + slots <= self.groups[0].shape[4]
+
+    def layers(self) -> Sequence[LayerCache]:
+        """The layers with the slots in use; views, the cache is not copied."""
+        return [GrowingLayer(layer) for group in self.groups for layer in group.narrow(4, 0, self.slots)]
+
+    def select(self, rows: Tensor, slots: Tensor, num_hypotheses: int) -> KeyValueCache:
         """Keep these sentences, (B',), and of each these slots, (B', L')."""
-        if self.keys_and_values is None:
-            return self
-        kept = self.keys_and_values[:, rows[:, None], :, slots].permute(2, 0, 3, 1, 4)  # from (B', L', 2, H, W)
-        needed = slots.shape[1]
-        # the free slots need no values: append() writes them before they are read
-        larger = kept.new_empty(*kept.shape[:3], _room(needed, num_hypotheses), kept.shape[4])
-        larger[:, :, :, :needed] = kept
-        return LayerCache(needed, larger)
+        needed, groups = slots.shape[1], []
+        for group in self.groups:
+            kept = group[:, :, rows[:, None], :, slots].permute(2, 3, 0, 4, 1, 5)  # from (B', L', G, 2, H, W)
+            # the free slots need no values: append() writes them before they are read
+            larger = _with_room(group, len(rows), _room(needed, num_hypotheses))
+            larger[:, :, :, :, :needed] = kept
+            groups.append(larger)
+        return KeyValueCache(groups, needed)
 
-    def concat(self, other: LayerCache, sentences: tuple[int, int], num_hypotheses: int) -> LayerCache:
-        """The caches of both, of so many sentences each."""
-        # either may not have read a token yet
-        known = self.keys_and_values if self.keys_and_values is not None else other.keys_and_values
-        if known is None:
-            return self
-        _, _, heads, _, width = known.shape
-        slots = max(self.slots, other.slots)
-        joined = known.new_empty(2, sum(sentences), heads, _room(slots, num_hypotheses), width)
-        for cache, rows in zip((self, other), joined.split(sentences, dim=1), strict=True):
-            if cache.keys_and_values is not None:
-                rows[:, :, :, : cache.slots] = cache.keys_and_values[:, :, :, : cache.slots]
-            # masked slots must be numbers: a weight of zero times NaN would be NaN
-            rows[:, :, :, cache.slots : slots] = 0
-        return LayerCache(slots, joined)
+    def concat(self, other: KeyValueCache, num_hypotheses: int) -> KeyValueCache:
+        """The sentences of both."""
+        slots, groups = max(self.slots, other.slots), []
+        for mine, new in zip(self.groups, other.groups, strict=True):
+            sentences = mine.shape[2], new.shape[2]
+            joined = _with_room(mine, sum(sentences), _room(slots, num_hypotheses))
+            parts = joined.split(sentences, dim=2)
+            for part, group, used in zip(parts, (mine, new), (self.slots, other.slots), strict=True):
+                part[:, :, :, :, :used] = group[:, :, :, :, :used]
+                # masked slots must be numbers: a weight of zero times NaN would be NaN
+                part[:, :, :, :, used:slots] = 0
+            groups.append(joined)
+        return KeyValueCache(groups, slots)
 
-    def replace(self, rows: Tensor, other: LayerCache) -> LayerCache:
+    def replace(self, rows: Tensor, other: KeyValueCache) -> None:
         """Write the other's sentences into `rows`, in place."""
         # slots beyond the other's keep old values, which its padded bias masks
-        if self.keys_and_values is not None and other.keys_and_values is not None:
-            self.keys_and_values[:, rows, :, : other.slots] = other.keys_and_values[:, :, :, : other.slots]
-        return self
+        for mine, new in zip(self.groups, other.groups, strict=True):
+            if other.slots:
+                mine[:, :, rows, :, : other.slots] = new[:, :, :, :, : other.slots]
 
 
 @dataclass(eq=False)
@@ -113,7 +150,6 @@ class TransformerState(State):
     """The memory, and the self-attention cache of the tokens so far.
 
     positions  (B,): tokens that each sentence's hypotheses have read
-    caches     of each layer
     bias       (B, 1, K, L): 0 where a hypothesis sees a slot
     """
 
@@ -121,14 +157,13 @@ class TransformerState(State):
 
     memory: TransformerMemory
     positions: Tensor
-    caches: list[LayerCache]
+    cache: KeyValueCache
     bias: Tensor
 
     @classmethod
     def empty(cls, memory: TransformerMemory) -> TransformerState:
         positions = torch.zeros(len(memory.bias), dtype=torch.long, device=memory.bias.device)
-        caches = [LayerCache() for _ in memory.keys]
-        return cls(memory, positions, caches, memory.bias.new_empty(len(positions), 1, 1, 0))
+        return cls(memory, positions, KeyValueCache.empty(memory), memory.bias.new_empty(len(positions), 1, 1, 0))
 
     @property
     def num_hypotheses(self) -> int:
@@ -137,9 +172,12 @@ class TransformerState(State):
 
     def advance(self) -> None:
         """Make slots for one more token of each hypothesis, which sees its own."""
-        # all caches are of one size; a full one is rebuilt without the slots of dropped hypotheses
-        if not self.caches[0].has_room(self.num_hypotheses):
-            self._compact(torch.arange(len(self.positions), device=self.bias.device))
+        # a full cache is rebuilt without the slots of dropped hypotheses
+        if not self.cache.has_room(self.num_hypotheses):
+            self._drop_slots()
+            self.memory = self.memory.trimmed()
+        # K hypotheses of a sentence take K slots, whichever of them survive
+        self.cache.slots += self.num_hypotheses
         own = own_slots(self.num_hypotheses, self.bias.device, self.bias.dtype)
         # (B, 1, K, L + K): a new slot is seen by its own hypothesis alone
         self.bias = torch.cat([self.bias, own.expand(len(self.bias), 1, -1, -1)], dim=-1)
@@ -151,33 +189,39 @@ class TransformerState(State):
         return dataclasses.replace(self, bias=self.bias.gather(2, hypotheses))
 
     def select(self, rows: Tensor) -> TransformerState:
-        selected = dataclasses.replace(self)  # _compact() replaces the fields of the copy
-        selected._compact(rows)
+        selected = dataclasses.replace(
+            self,
+            memory=self.memory.select(rows),
+            positions=self.positions.index_select(0, rows),
+            bias=self.bias.index_select(0, rows),
+        )
+        selected._drop_slots(rows)
         return selected
 
-    def _compact(self, rows: Tensor) -> None:
-        """Keep the sentences `rows`, and of their slots those that a hypothesis still sees."""
-        bias = self.bias.index_select(0, rows)
-        seen = (bias == 0).any(dim=2).squeeze(1)  # (B', L)
+    def compacted(self) -> TransformerState:
+        """These sentences without the slots that no hypothesis sees any more; memory and positions are the same."""
+        compacted = dataclasses.replace(self)  # _drop_slots() replaces the fields of the copy
+        compacted._drop_slots()
+        return compacted
+
+    def _drop_slots(self, rows: Tensor | None = None) -> None:
+        """Keep the slots that a hypothesis still sees, for the sentences of the bias: those of `rows` in the cache."""
+        rows = torch.arange(len(self.bias), device=self.bias.device) if rows is None else rows
+        seen = (self.bias == 0).any(dim=2).squeeze(1)  # (B, L)
         needed = int(seen.sum(dim=1).max())
         # seen slots first, in their order: a stable sort of flags
         slots = seen.byte().argsort(dim=1, descending=True, stable=True)[:, :needed]
-        self.caches = [cache.select(rows, slots, self.num_hypotheses) for cache in self.caches]
+        self.cache = self.cache.select(rows, slots, self.num_hypotheses)
         # a sentence that needs fewer slots keeps unseen ones, which stay masked
-        self.bias = bias.gather(3, slots[:, None, None].expand(-1, -1, self.num_hypotheses, -1))
-        self.positions = self.positions.index_select(0, rows)
-        self.memory = self.memory.select(rows)
+        self.bias = self.bias.gather(3, slots[:, None, None].expand(-1, -1, self.num_hypotheses, -1))
 
     def concat(self, other: TransformerState) -> TransformerState:
-        sentences = len(self.positions), len(other.positions)
-        pairs = zip(self.caches, other.caches, strict=True)
-        caches = [mine.concat(new, sentences, self.num_hypotheses) for mine, new in pairs]
-        return dataclasses.replace(super().concat(other), caches=caches)
+        return dataclasses.replace(super().concat(other), cache=self.cache.concat(other.cache, self.num_hypotheses))
 
     def replace(self, rows: Tensor, other: TransformerState) -> TransformerState:
         assert other.bias.shape[-1] <= self.bias.shape[-1], "sentences that replace others have hardly begun"
-        caches = [mine.replace(rows, new) for mine, new in zip(self.caches, other.caches, strict=True)]
-        return dataclasses.replace(super().replace(rows, other), caches=caches)
+        self.cache.replace(rows, other.cache)
+        return super().replace(rows, other)
 
 
 @functools.cache
@@ -185,6 +229,12 @@ def own_slots(num_hypotheses: int, device: torch.device, dtype: torch.dtype) -> 
     """Bias (K, K) of slots that each belong to one hypothesis; cached, since every step needs it."""
     hidden = torch.full((num_hypotheses, num_hypotheses), mask_value(dtype), device=device, dtype=dtype)
     return hidden.fill_diagonal_(0)
+
+
+def _with_room(group: Tensor, sentences: int, slots: int) -> Tensor:
+    """Keys and values of a group like this one, for so many sentences and slots, not initialised."""
+    layers, parts, _, heads, _, width = group.shape
+    return group.new_empty(layers, parts, sentences, heads, slots, width)
 
 
 def _room(slots: int, num_hypotheses: int) -> int:

@@ -116,11 +116,17 @@ def split_heads(x: Tensor, num_heads: int) -> Tensor:
 
 def joined_linear(layers: Sequence[nn.Module], x: Tensor) -> Sequence[Tensor]:
     """The outputs of several linear layers of one shape for one input; on a GPU by one product."""
+    groups = grouped_linear(layers, x)
+    return groups if len(groups) == len(layers) else groups[0].chunk(len(layers), dim=-1)
+
+
+def grouped_linear(layers: Sequence[nn.Module], x: Tensor) -> list[Tensor]:
+    """The outputs of several linear layers of one shape for one input: on a GPU one tensor, side by side."""
     if not x.is_cuda or not all(type(layer) is nn.Linear for layer in layers):
         return [layer(x) for layer in layers]
     weights, biases = zip(*[(layer.weight, layer.bias) for layer in layers], strict=True)
     bias = None if biases[0] is None else torch.cat(biases)
-    return F.linear(x, torch.cat(weights), bias).chunk(len(layers), dim=-1)
+    return [F.linear(x, torch.cat(weights), bias)]
 
 
 def join_heads(heads: Tensor) -> Tensor:

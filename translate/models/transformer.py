@@ -17,7 +17,7 @@ from translate.batch import Batch, Tokens
 from translate.errors import UserError
 from translate.models.attention import AttentionMask, CrossAttention, SelfAttention, make_attention_mask, make_norm
 from translate.models.kv_cache import LayerCache, TransformerMemory, TransformerState
-from translate.models.layers import Dropout, Positions, joined_linear
+from translate.models.layers import Dropout, Positions, grouped_linear, joined_linear
 from translate.models.prefixes import behind_prefixes, with_prefix, without_prefix
 from translate.models.rotary import Rotary, Rotation
 from translate.models.seq2seq import AttentionMaps, EmbeddingNoise, Output, Seq2Seq, Vocabularies
@@ -170,9 +170,9 @@ class Transformer(Seq2Seq):
         encoded, _ = self._run_encoder(source, noise)
         bias = make_attention_mask(source, source, causal=False).bias
         assert bias is not None, "search reads padded sentences"
-        # contiguous, because every step reads them
-        keys, values = zip(*[(k.contiguous(), v.contiguous()) for k, v in self._project(encoded)], strict=True)
-        return TransformerMemory(list(keys), list(values), bias)
+        groups = grouped_linear([attention.key_value for attention in self._cross_attentions()], encoded)
+        num_heads = self._cross_attentions()[0].num_heads
+        return TransformerMemory.of(groups, bias, num_heads=num_heads, head_width=encoded.shape[-1] // num_heads)
 
     def start(self, memory: TransformerMemory) -> TransformerState:
         state = TransformerState.empty(memory)
@@ -195,8 +195,8 @@ class Transformer(Seq2Seq):
         x = self.embed_target(tokens, positions[:, None])  # (B, K, D)
         state.advance()  # the layers write into the new slots
         masks = AttentionMask(state.bias), AttentionMask(state.memory.bias)
-        memory = list(zip(state.memory.keys, state.memory.values, strict=True))
-        hidden, _ = self._run_decoder(x, memory, *masks, self._rotation(positions[:, None]), caches=state.caches)
+        rotation, caches = self._rotation(positions[:, None]), state.cache.layers()
+        hidden, _ = self._run_decoder(x, state.memory.layers, *masks, rotation, caches=caches)
         return hidden.flatten(0, 1), state
 
     def _teacher_forced(
@@ -274,9 +274,12 @@ class Transformer(Seq2Seq):
 
     def _project(self, encoded: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Keys and values of the source for every decoder layer."""
-        attentions = [layer.cross_attention for layer in cast(Iterable[DecoderLayer], self.decoder.layers)]
+        attentions = self._cross_attentions()
         projected = joined_linear([attention.key_value for attention in attentions], encoded)
         return [attention.split_memory(x) for attention, x in zip(attentions, projected, strict=True)]
+
+    def _cross_attentions(self) -> list[CrossAttention]:
+        return [layer.cross_attention for layer in cast(Iterable[DecoderLayer], self.decoder.layers)]
 
     def _rotation(self, positions: Tensor) -> Rotation | None:
         return None if self.rotary is None else self.rotary(positions)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor
 
-from translate.batch import Batch, Tokens
+from translate.batch import Batch, Tokens, copy_to_cpu
 from translate.memory import is_out_of_memory
 from translate.models.seq2seq import Seq2Seq
 from translate.recording import Recorder
@@ -30,7 +30,6 @@ from translate.training.step import (
     Objective,
     PendingUpdate,
     apply_gradient,
-    copy_to_cpu,
     count_tokens,
     judge_gradient,
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from translate.batch import Batch
+from translate.batch import Batch, copy_to_cpu
 from translate.distributed import World
 from translate.losses import AUXILIARY_LOSSES, AuxiliaryLossConfig, label_smoothed_cross_entropy
 from translate.memory import is_out_of_memory
@@ -200,18 +200,6 @@ def apply_gradient(model: ParallelModel, optimizer: torch.optim.Optimizer, judge
     optimizer.zero_grad(set_to_none=True)  # of a skipped update, too
     if model.loss_scale is not None:
         model.loss_scale.update(judged.overflowed.float())
-
-
-def copy_to_cpu(numbers: Tensor) -> tuple[Tensor, torch.Event | None]:
-    """A copy on the CPU, and the event after which it holds the numbers; of numbers on the CPU, themselves and None.
-
-    A copy that is asked for when the numbers are read would come after all work that has been launched by then, and so
-    wait for the next update, too.
-    """
-    if not numbers.is_cuda:
-        return numbers, None
-    copy = numbers.to("cpu", non_blocking=True)  # into page-locked memory
-    return copy, torch.cuda.current_stream(numbers.device).record_event()
 
 
 def count_tokens(batches: Sequence[Batch]) -> list[int]:

@@ -79,18 +79,29 @@ class BeamSearch(Search):
         # All hypotheses of a sentence would be equal before the first token: K is 1 there.
         active, finished = (len(limits), 1), (len(limits), config.beam_size)
         zero, device = torch.zeros_like(limits), limits.device
+        certain, empty = torch.zeros(active, device=device), torch.full(finished, -torch.inf, device=device)
         return cls(
             config=config,
             lengths=zero,
             limits=limits,
             done=zero.bool(),
             active_tokens=torch.full((*active, 1), BOS, device=device),
-            active_log_probs=torch.zeros(active, device=device),
-            active_model_log_probs=torch.zeros(active, device=device),
+            active_log_probs=certain,
+            active_model_log_probs=certain,
             finished_tokens=torch.full((*finished, 1), PAD, device=device),
-            finished_scores=torch.full(finished, -torch.inf, device=device),
-            finished_model_scores=torch.full(finished, -torch.inf, device=device),
+            finished_scores=empty,
+            finished_model_scores=empty,
             num_finished=zero,
+        )
+
+    def with_all_slots(self) -> Self:
+        """The same search before the first token, with K slots already, of which all but the first are empty."""
+        empty = self.config.beam_size - 1
+        return replace(
+            self,
+            active_tokens=self.active_tokens.expand(-1, 1 + empty, -1),
+            active_log_probs=F.pad(self.active_log_probs, (0, empty), value=-torch.inf),
+            active_model_log_probs=self.active_model_log_probs.expand(-1, 1 + empty),
         )
 
     @property
