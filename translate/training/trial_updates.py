@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import time
+from collections.abc import Callable
 
 import torch
 
+from translate.batch import Batch
 from translate.checkpoint import LoadedModel, vocabularies_of
+from translate.data.batching import largest_batches
 from translate.data.corpora import ParallelText
 from translate.data.loader import DataPosition, UpdateStream
 from translate.data.prepare import Prepared
 from translate.distributed import World
+from translate.memory import is_out_of_memory
 from translate.models import build_model
+from translate.training.batch_memory import BatchMemory
 from translate.training.compute_config import FastPath
 from translate.training.config import TrainConfig
 from translate.training.manifest import new_manifest
@@ -28,6 +34,9 @@ _WARM_UP_UPDATES, _TIMED_UPDATES = 2, 40
 _ENOUGH_SECONDS = 3.0  # of timed updates, after which the rest is skipped
 _FEW_LINES, _MORE_LINES = 64, 512  # of the validation set
 _FAST_SECONDS = 1.0  # if few lines take less, more are translated
+# Of the free memory, for the largest batches of an epoch: others have larger ones, and CUDA graphs and fragmentation
+# take memory, too.
+_MEMORY_SHARE = 0.8
 
 
 class TrialUpdates:
@@ -46,6 +55,44 @@ class TrialUpdates:
         with torch.device("meta"):
             model = build_model(config.model, vocabularies_of(self._data.tokenizer))
         return sum(weight.numel() for weight in model.parameters())
+
+    def fits(self, config: TrainConfig) -> bool:
+        """True if the largest batches of this configuration have room in the memory of every device."""
+        return all(self._world.gather_results(lambda: self._fits_here(config)))
+
+    def _fits_here(self, config: TrainConfig) -> bool:
+        decision = decide_run(config)
+        torch.manual_seed(config.run.seed)
+        try:
+            share = memory_share(lambda: self._make_largest_updates(config, decision), decision.device)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return False
+        finally:
+            _free_memory(decision.device)
+        return share <= _MEMORY_SHARE
+
+    def _make_largest_updates(self, config: TrainConfig, decision: TrainingDecision) -> None:
+        """Make updates of the largest batches of an epoch. Raises an out-of-memory error where one does not fit."""
+        alone = World()  # an error in the midst of an exchange would leave the other processes waiting
+        model = parallelize(make_model(config, self._data, self._base), alone, decision)
+        model = dataclasses.replace(model, memory=_Undivided())
+        optimizer = make_optimizer(model.module, config.optimizer)
+        state = TrainState(model, optimizer, ema_decay=config.averaging.ema_decay)
+        # a batch computed beside the gradients of an earlier one, or beside those that DDP keeps, needs more memory
+        count = 2 if config.batch.accumulation > 1 or self._world.size > 1 else 1
+        single = dataclasses.replace(config, batch=dataclasses.replace(config.batch, accumulation=1))
+        with update_stream(single, self._data, decision, alone) as stream:
+            lengths = self._data.train.source_lengths, self._data.train.target_lengths
+            largest = largest_batches(stream.plan(DataPosition()), lengths, packed=stream.packed)
+            # the first one twice: the optimizer allocates its state in the first update
+            for step, index in enumerate([largest[0], *largest], start=1):
+                stream.close()
+                stream.seek(DataPosition(batches=index))
+                update = stream.next(0.0)
+                result = train_step(model, optimizer, update.batches * count, config, alone, step=step).result()
+                state.advance(update, target_tokens=result.target_tokens)
 
     def cost(self, config: TrainConfig, *, validating: bool = False) -> Cost:
         """Cost of updates and, if `validating`, of a validation, as measured by the main process."""
@@ -125,3 +172,29 @@ def _sample(text: ParallelText, lines: int) -> ParallelText:
         labels=[text.labels[row] for row in rows] if text.labels else None,
         further_references=[[reference[row] for row in rows] for reference in text.further_references],
     )
+
+
+class _Undivided(BatchMemory):
+    """Memory of a trial, in which a batch that does not fit is an error."""
+
+    def note_too_large(self, batch: Batch, *, exchanging: bool) -> None:
+        raise MemoryError
+
+
+def memory_share(work: Callable[[], None], device: torch.device) -> float:
+    """Peak of the memory that work takes on a GPU, as a share of what is free before; 0 on a CPU: unknown."""
+    _free_memory(device)
+    if device.type != "cuda":
+        work()
+        return 0.0
+    free, before = torch.cuda.mem_get_info(device)[0], torch.cuda.memory_allocated(device)
+    work()
+    return (torch.cuda.max_memory_allocated(device) - before) / free
+
+
+def _free_memory(device: torch.device) -> None:
+    """Free the memory of earlier trials, and count the peak anew."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
