@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,12 +23,15 @@ from translate.checkpoint import load_weights
 from translate.data.loader import DataPosition, Update
 from translate.distributed import join_world
 from translate.errors import UserError
-from translate.training import fast_path
+from translate.training import fast_path, update_ways
+from translate.training.compute_config import FastPath
 from translate.training.config import RunConfig
-from translate.training.fast_path import compiled, eager, is_short, recorded
+from translate.training.fast_path import worth_trying
 from translate.training.path_trials import Outcome, PathTrials
 from translate.training.progress import RunProgress
 from translate.training.state import TrainState
+from translate.training.trial_updates import seconds_per_token
+from translate.training.update_ways import CANDIDATES, compiled, compiled_and_recorded, eager, likely, recorded
 
 SETTINGS = {
     "compute__fast_path": "auto",
@@ -158,6 +162,7 @@ def as_on_a_gpu(monkeypatch):
     decide_run = train_page.decide_run
     monkeypatch.setattr(train_page, "decide_run", decide)
     monkeypatch.setattr(fast_path, "UPDATES", 4)
+    monkeypatch.setattr(fast_path, "FEW_UPDATES", 1)
     monkeypatch.setattr(fast_path, "SHORT_UPDATES", 1)
 
 
@@ -234,7 +239,8 @@ def test_a_resumed_run_of_graphs_equals_the_undisturbed_one(corpus, plain, tmp_p
 def test_compiled_updates_are_found_right_and_wrong_ones_are_not():
     """With dynamo alone, which makes the operations of eager mode."""
     work = workload()
-    ways = {"eager": eager, "compiled": partial(compiled, backend="eager"), "wrong": wrong}
+    graphs_of_fused = partial(compiled_and_recorded, recorder=Repeating(), backend="eager")
+    ways = {"eager": eager, "compiled": partial(compiled, backend="eager"), "both": graphs_of_fused, "wrong": wrong}
     state = TrainState(work.model, work.optimizer, ema_decay=0.9)
     updates = [Update([batch(seed)], DataPosition(batches=seed), 0.1 * seed) for seed in range(6)]
     before = copy.deepcopy([x.detach() for x in everything_of(work)])
@@ -246,16 +252,42 @@ def test_compiled_updates_are_found_right_and_wrong_ones_are_not():
     assert state.step == 0
 
 
-def test_a_short_run_is_not_worth_trials():
+def test_what_is_left_of_a_run_decides_which_ways_are_worth_trying():
+    without_compiler = ["eager", "graphed"]
     for run, progress, expected in [
-        (RunConfig(max_steps=999), RunProgress(), True),
-        (RunConfig(max_steps=100_000), RunProgress(), False),
-        (RunConfig(max_steps=100_000), RunProgress(step=99_500), True),
-        (RunConfig(max_minutes=30, max_steps=100_000), RunProgress(seconds=21 * 60), True),
-        (RunConfig(max_minutes=30), RunProgress(seconds=60), False),
-        (RunConfig(patience=5), RunProgress(), False),
+        (RunConfig(max_steps=199), RunProgress(), ["eager"]),
+        (RunConfig(max_minutes=0.9), RunProgress(), ["eager"]),
+        (RunConfig(max_steps=999), RunProgress(), without_compiler),
+        (RunConfig(max_steps=100_000), RunProgress(), list(CANDIDATES)),
+        (RunConfig(max_steps=100_000), RunProgress(step=99_500), without_compiler),
+        (RunConfig(max_minutes=30, max_steps=100_000), RunProgress(seconds=21 * 60), without_compiler),
+        (RunConfig(max_minutes=30), RunProgress(seconds=60), list(CANDIDATES)),
+        (RunConfig(patience=5), RunProgress(), list(CANDIDATES)),
     ]:
-        assert is_short(run, progress) is expected
+        assert list(worth_trying(run, progress)) == expected
+
+
+def test_speed_is_estimated_with_graphs_where_updates_can_be_recorded(monkeypatch):
+    recorder, work = Repeating(), workload()
+    monkeypatch.setattr(update_ways, "CudaRecorder", lambda device, **options: recorder)
+    on_gpu = replace(work, model=replace(work.model, device=SimpleNamespace(type="cuda")))
+    graphed_of = {}
+    for path in FastPath:
+        config = replace(work.config, compute=replace(work.config.compute, fast_path=path))
+        monkeypatch.setattr(update_ways, "recorded", lambda workload, recorder: "graphed")
+        graphed_of[path] = likely(replace(on_gpu, config=config)) == "graphed"
+        assert likely(replace(work, config=config)) != "graphed"
+    assert {path.value for path, is_graphed in graphed_of.items() if is_graphed} == {
+        "auto",
+        "graphed",
+        "compiled_graphed",
+    }
+
+
+def test_updates_that_record_a_graph_do_not_count_as_usual_ones():
+    assert seconds_per_token([0.01, 0.5, 0.012, 0.008], [100, 100, 120, 80]) == pytest.approx(1e-4)
+    assert seconds_per_token([0.02, 0.01], [100, 100]) == pytest.approx(1.5e-4)
+    assert seconds_per_token([0.01], [0]) == 0.01
 
 
 def test_the_fastest_is_chosen_unless_eager_mode_is_about_as_fast():

@@ -27,9 +27,9 @@ from translate.gpu_check import (
 from translate.models import attention
 from translate.training import step
 from translate.training.compute_config import FastPath
-from translate.training.fast_path import recorded
 from translate.training.loss_scale import LossScale
 from translate.training.state import TrainState
+from translate.training.update_ways import recorded
 
 CPU = torch.device("cpu")
 HOPPER = Capabilities(on_gpu=True, compute_capability=(9, 0), bf16_matmul=True, fp16_matmul=True, flash_attention=True)

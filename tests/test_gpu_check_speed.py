@@ -3,6 +3,7 @@
 import re
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from test_gpu_check import check_in
@@ -10,7 +11,12 @@ from torch.autograd import DeviceType
 
 from translate.device import Precision
 from translate.gpu_check import speed
+from translate.gpu_check.peers import PEERS, of_similar_lengths, plain_updates
 from translate.gpu_check.report import section, summary
+from translate.gpu_check.updates import example_batch
+from translate.models import Vocabularies, build_model
+from translate.models.transformer_config import Activation, TransformerConfig
+from translate.training.update_ways import CANDIDATES, COMPILED
 
 
 @pytest.fixture(autouse=True)
@@ -26,14 +32,17 @@ def short(monkeypatch):
 def test_training_is_measured_beside_the_ceiling(tmp_path):
     check = check_in(tmp_path)
     speed.training_speed(check)
-    [row] = check.result.table
+    *others, row = check.result.table
     assert row["training"] == "tiny, 128 tokens, eager"
+    names = ["torch.nn.Transformer", "Hugging Face Marian"]
+    assert [other["training"] for other in others] == [f"tiny, 128 tokens, {name}" for name in names]
+    assert all(other.keys() == row.keys() for other in others)
     assert float(row["tokens/s"].replace(",", "")) > 0
     assert re.fullmatch(r"\d+%", row["of ceiling"])
     assert "products" in row["time"]
     assert any("no CUDA device" in gap for gap in check.result.unchecked)
     assert "tiny, 128 tokens, eager" in summary(check.result)
-    assert any("| tiny, 128 tokens, eager |" in part for part in section(check.result))
+    assert any("| tiny, 128 tokens, eager " in part for part in section(check.result))
 
 
 def test_one_sentence_is_decoded(tmp_path):
@@ -58,6 +67,7 @@ def test_what_fails_or_comes_too_late_is_named_and_the_rest_measured(tmp_path, m
 
     monkeypatch.setattr(speed, "train_speed", measure)
     monkeypatch.setattr(speed, "SIZES_ON_CPU", ("tiny", "base", "big"))
+    monkeypatch.setattr(speed, "PEERS", {})
     check = check_in(tmp_path)
     speed.training_speed(check)
     assert [row["training"] for row in check.result.table] == ["tiny, 128 tokens, eager", "big, 128 tokens, eager"]
@@ -66,6 +76,50 @@ def test_what_fails_or_comes_too_late_is_named_and_the_rest_measured(tmp_path, m
     speed.training_speed(late := check_in(tmp_path))
     assert late.result.table == []
     assert "tiny, 128 tokens, eager: out of time" in late.result.unchecked
+
+
+def test_on_a_gpu_what_is_compiled_comes_last_and_is_large():
+    ways = list(speed.measured_ways(on_gpu=True))
+    assert ways[0] == ("tiny", 4096, "eager")
+    assert {way for _, _, way in ways} == {*CANDIDATES, *PEERS}
+    first = next(number for number, (_, _, way) in enumerate(ways) if way in COMPILED)
+    assert all(way in COMPILED and tokens == 32_768 for _, tokens, way in ways[first:])
+    assert [size for size, _, _ in ways[first:]] == ["base", "base", "tiny", "tiny", "small", "small", "big", "big"]
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_models_of_other_libraries_are_as_large_and_learn(name):
+    torch.manual_seed(1)
+    config = TransformerConfig(d_model=128, num_heads=4, ffn_dim=168, activation=Activation.swiglu, dropout=0.1)
+    ours = build_model(config, Vocabularies(500, 500, shared=True))
+    model = PEERS[name](config, 500)
+    sizes = [sum(weight.numel() for weight in each.parameters()) for each in (ours, model)]
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.05)
+    [batch] = of_similar_lengths([example_batch(256, vocabulary=500)])
+    update = plain_updates(model, torch.device("cpu"), None)
+    before = model(batch.source.ids, batch.target.ids)
+    assert before.shape == (*batch.target.ids.shape, 500)
+    labels = batch.labels.flatten()
+    for _ in range(10):
+        update(batch)
+    after = model(batch.source.ids, batch.target.ids)
+    losses = [torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels) for logits in (before, after)]
+    assert losses[1] < 0.98 * losses[0]
+
+
+def test_padded_batches_of_similar_lengths_have_the_same_pairs_and_little_padding():
+    batches = [example_batch(4096, vocabulary=500, seed=seed) for seed in range(4)]
+    padded = of_similar_lengths(batches)
+    assert len(padded) == 4
+    pairs = [
+        sorted(
+            (*map(tuple, map(np.ndarray.tolist, pair)),) for each in some for pair in zip(*each.pairs(), strict=True)
+        )
+        for some in (batches, padded)
+    ]
+    assert pairs[0] == pairs[1]
+    positions = sum(batch.source.ids.numel() for batch in padded)
+    assert sum(batch.num_source_tokens for batch in padded) > 0.6 * positions
 
 
 @pytest.mark.parametrize(
@@ -80,6 +134,7 @@ def test_what_fails_or_comes_too_late_is_named_and_the_rest_measured(tmp_path, m
         ("multi_tensor_apply_kernel<TensorListMetadata<2>, CopyFunctor<c10::BFloat16, float>>", "copies and casts"),
         ("void (anonymous namespace)::sum_and_scatter<c10::BFloat16, long>", "embeddings"),
         ("vectorized_gather_kernel", "softmax and loss"),
+        ("triton_per_fused__to_copy_add_native_layer_norm_8", "fused by a compiler"),
     ],
 )
 def test_kernels_have_kinds(name, kind):

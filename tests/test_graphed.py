@@ -21,12 +21,12 @@ from translate.gpu_check.updates import example_batch
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.training import graphed, loss_scale
-from translate.training.fast_path import Workload
 from translate.training.graphed import GraphedUpdates, obstacle, shape_of
 from translate.training.loss_scale import LossScale
 from translate.training.optimizer import OptimizerConfig, OptimizerName, make_optimizer
 from translate.training.parallel import ParallelModel, parallelize
 from translate.training.spikes import SpikeLimits
+from translate.training.update_ways import Workload
 from translate.training.weight_casts import WeightCasts
 
 ALONE = World()

@@ -7,6 +7,7 @@
     runs.py      training in child processes: a run killed and continued, two ranks, and the shipped corpus
     children.py  child processes whose crash or hang becomes an error
     speed.py     ceilings of the device, and speed of training and decoding
+    peers.py     the same sizes of model in other libraries
     launches.py, pretended_gpu.py, roofline.py  work of updates and decoding steps, counted without a GPU, and its time
     report.py    the results as JSON, Markdown page and lines of text
     __main__.py  the command, which runs each stage in its own process

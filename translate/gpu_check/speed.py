@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -17,27 +17,30 @@ from torch import Tensor, nn
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from translate.batch import Batch, pad_batch
+from translate.batch import Batch
 from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.device import Precision, fastest_training_precision
 from translate.distributed import World
 from translate.gpu_check import NO_CUDA, Check
+from translate.gpu_check.peers import PEERS, of_similar_lengths, plain_updates
 from translate.gpu_check.runs import train_config
 from translate.gpu_check.updates import example_batch
 from translate.models import Vocabularies, build_model
 from translate.models.quantised import AUTOCAST
 from translate.models.seq2seq import Seq2Seq
+from translate.models.transformer_config import TransformerConfig
 from translate.training.config import TrainConfig
-from translate.training.fast_path import CANDIDATES, MakeUpdate, Workload
 from translate.training.optimizer import make_optimizer
-from translate.training.parallel import ParallelModel, decide_training, parallelize
+from translate.training.parallel import decide_training, parallelize
 from translate.training.path_trials import EAGER, LeftOut
 from translate.training.step import PendingUpdate
+from translate.training.update_ways import CANDIDATES, COMPILED, Workload
 
 VOCABULARY = 16_000
 SIZES, SIZES_ON_CPU = ("tiny", "small", "base", "big"), ("tiny",)
 TOKENS, TOKENS_ON_CPU = (4096, 8192, 32_768), (1024,)
+COMPARED = "base"  # size of the models of other libraries, on a GPU
 DECODED = ((1, "one sentence"), (128, "128 sentences"), (1024, "1,024 sentences"))
 SECONDS, SECONDS_ON_CPU = 2.0, 0.5  # of a measurement
 STAGE_SECONDS = 420.0  # after which a stage begins no other measurement
@@ -46,6 +49,7 @@ PROFILED = 3  # updates
 WAITS = ("cudaStreamSynchronize", "cudaEventSynchronize")  # functions in which the host waits for the device
 # words in the names of kernels, on GPUs and CPUs; the first that fits counts
 KINDS = {
+    "fused by a compiler": ("triton",),
     "attention": ("flash", "fmha", "attn", "attention"),
     "products": ("gemm", "cutlass", "nvjet", "xmma", "splitk", "addmm", "::mm", "matmul", "linear"),
     "copies and casts": ("copy", "memcpy", "cast", "catarray", "::cat"),
@@ -55,6 +59,9 @@ KINDS = {
     "embeddings": ("embedding", "compute_grad_weight", "sum_and_scatter", "radixsort", "index"),
     "softmax and loss": ("softmax", "gather", "scatter"),
 }
+
+
+MakeNumbered = Callable[[int], PendingUpdate | None]  # the update with this number
 
 
 def ceilings(check: Check) -> None:
@@ -95,49 +102,66 @@ def seconds_per_call(check: Check, work: Callable[[], Tensor]) -> float:
 def training_speed(check: Check) -> None:
     """Target tokens a second, share of the ceiling, peak memory and where the time goes, by size and batch."""
     ceiling = products(check, fastest_training_precision(check.can), 8192 if check.can.on_gpu else 1024)
-    sizes, lengths = (SIZES, TOKENS) if check.can.on_gpu else (SIZES_ON_CPU, TOKENS_ON_CPU)
     started = time.monotonic()
-    for path, size, tokens in product(CANDIDATES if check.can.on_gpu else (EAGER,), sizes, lengths):
-        name = f"{size}, {tokens:,} tokens, {path}"
+    for size, tokens, way in measured_ways(on_gpu=check.can.on_gpu):
+        name = f"{size}, {tokens:,} tokens, {way}"
         if time.monotonic() - started > STAGE_SECONDS:
             check.leave_out(name, "out of time")
             continue
         try:
-            check.result.table.append({"training": name, **train_speed(check, size, tokens, path, ceiling)})
-        except (RuntimeError, MemoryError, LeftOut) as error:  # of this size alone, as for lack of memory
+            check.result.table.append({"training": name, **train_speed(check, size, tokens, way, ceiling)})
+        except (RuntimeError, MemoryError, ImportError, LeftOut) as error:  # of this row alone, as for lack of memory
             check.leave_out(name, str(error).partition("\n")[0])
     if not check.can.on_gpu:
         check.leave_out("sizes above tiny, compiled and graphed updates, memory and shares of a GPU", NO_CUDA)
 
 
-def train_speed(check: Check, size: str, tokens: int, path: str, ceiling: float) -> dict[str, str]:
-    """A row of the table; path: see compute.fast_path."""
+def measured_ways(*, on_gpu: bool) -> Iterator[tuple[str, int, str]]:
+    """Size, tokens and way of each measurement: ways of compute.fast_path, and names of other libraries' models."""
+    if not on_gpu:
+        yield from product(SIZES_ON_CPU, TOKENS_ON_CPU, (*PEERS, EAGER))
+        return
+    yield from product(SIZES, TOKENS, (way for way in CANDIDATES if way not in COMPILED))
+    yield from product((COMPARED,), TOKENS, PEERS)
+    # last, and of the largest batches alone: compilation takes minutes
+    yield from product((COMPARED, *(size for size in SIZES if size != COMPARED)), TOKENS[-1:], COMPILED)
+
+
+def train_speed(check: Check, size: str, tokens: int, way: str, ceiling: float) -> dict[str, str]:
+    """A row of the table; way: see measured_ways."""
     config = train_config(check, {"model": size})
     batches = [example_batch(tokens, vocabulary=VOCABULARY, seed=number) for number in range(BATCHES)]
     decision = decide_training(check.device, check.can, precision=Precision.auto, head_width=config.model.head_width)
-    if not decision.packed:
-        batches = [pad_batch(*batch.pairs()) for batch in batches]
+    if way not in CANDIDATES or not decision.packed:
+        batches = of_similar_lengths(batches)
     if check.can.on_gpu:
         batches = [batch.pin_memory() for batch in batches]
         torch.cuda.reset_peak_memory_stats()
-    model = parallelize(_model(config).train(), World(), decision)
-    workload = Workload(model, make_optimizer(model.module, config.optimizer), config, World(), is_trial=True)
-    with CANDIDATES[path](workload) as make_update:
-        return _measured(check, model, batches, make_update, ceiling)
+    torch.manual_seed(config.run.seed)
+    if way not in CANDIDATES:
+        assert isinstance(config.model, TransformerConfig)
+        model = PEERS[way](config.model, VOCABULARY).to(check.device)
+        update = plain_updates(model, check.device, AUTOCAST.get(decision.precision))
+        return _measured(check, model, batches, lambda number: update(batches[number % len(batches)]), ceiling)
+    trained = parallelize(_model(config).train(), World(), decision)
+    workload = Workload(trained, make_optimizer(trained.module, config.optimizer), config, World(), is_trial=True)
+    with CANDIDATES[way](workload) as make_update:
+
+        def our_update(number: int) -> PendingUpdate:
+            return make_update([batches[number % len(batches)]], step=number + 1)
+
+        return _measured(check, trained.module, batches, our_update, ceiling)
 
 
 def _measured(
-    check: Check, model: ParallelModel, batches: Sequence[Batch], make_update: MakeUpdate, ceiling: float
+    check: Check, model: nn.Module, batches: Sequence[Batch], update: MakeNumbered, ceiling: float
 ) -> dict[str, str]:
-    def update(number: int) -> PendingUpdate:
-        return make_update([batches[number % BATCHES]], step=number + 1)
-
-    for number in range(BATCHES):  # kernels are chosen, models compiled and graphs recorded, for each shape
-        update(number).result()
+    for number in range(len(batches)):  # kernels are chosen, models compiled and graphs recorded, for each shape
+        wait_for(update(number))
     updates, seconds = _timed(check, update)
-    target_tokens = sum(batch.num_target_tokens for batch in batches) / BATCHES
+    target_tokens = sum(batch.num_target_tokens for batch in batches) / len(batches)
     # six operations for each token and weight, forward and backward (Kaplan et al. 2020); attention is left out
-    linear = (module for module in model.module.modules() if isinstance(module, nn.Linear))
+    linear = (module for module in model.modules() if isinstance(module, nn.Linear))
     flops = 6 * target_tokens * sum(module.weight.numel() for module in linear)
     row = {
         "tokens/s": f"{updates * target_tokens / seconds:,.0f}",
@@ -149,21 +173,27 @@ def _measured(
     return row | shares(check, update)
 
 
-def _timed(check: Check, update: Callable[[int], PendingUpdate]) -> tuple[int, float]:
+def wait_for(pending: PendingUpdate | None) -> None:
+    """Read the result of an update of ours; others return none."""
+    if pending is not None:
+        pending.result()
+
+
+def _timed(check: Check, update: MakeNumbered) -> tuple[int, float]:
     """Number of updates, each read when the next one has been launched, and their seconds."""
     limit, count = SECONDS if check.can.on_gpu else SECONDS_ON_CPU, 0
     started, pending = time.perf_counter(), update(0)
     while time.perf_counter() - started < limit:
         count += 1
         newest = update(count)
-        pending.result()
+        wait_for(pending)
         pending = newest
-    pending.result()
+    wait_for(pending)
     synchronize(check)
     return count + 1, time.perf_counter() - started
 
 
-def shares(check: Check, update: Callable[[int], PendingUpdate]) -> dict[str, str]:
+def shares(check: Check, update: MakeNumbered) -> dict[str, str]:
     """Shares of the device's time by kind of kernel, and waits for it in an update."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if check.can.on_gpu else [])]
     with profile(activities=activities) as recorded:

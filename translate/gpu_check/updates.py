@@ -30,12 +30,12 @@ from translate.models.seq2seq import Seq2Seq
 from translate.models.transformer import Activation
 from translate.tokenizer import EOS
 from translate.training.config import LossConfig, TrainConfig
-from translate.training.fast_path import CANDIDATES, Workload
 from translate.training.optimizer import OptimizerConfig, RunningAverage, make_optimizer
 from translate.training.parallel import ParallelModel, TrainingDecision, decide_training, parallelize
 from translate.training.path_comparison import SUMS, rounding_unit
 from translate.training.path_trials import LeftOut
 from translate.training.step import StepResult, train_step
+from translate.training.update_ways import CANDIDATES, Workload
 
 UPDATES = 3
 SMOOTHING = 0.1

@@ -14,7 +14,8 @@ optimizer         AdamW, Muon, learning-rate schedules, running average of weigh
 state             TrainState, exactly what a checkpoint holds; states on disk
 validation        loss and scores on the validation set
 stopping          fraction of the run that is done, learning rate, bounds, signals, divergence; trials of a sweep
-fast_path         ways to compute an update: step.py one operation at a time, compiled, or as CUDA graphs
+update_ways       ways to compute an update: step.py one operation at a time, compiled, as CUDA graphs, or both
+fast_path         the choice of one of them, by trial
 step              one update: gradients of all batches, clipping, optimizer step
 tracking          Reporter: results of updates, means, log, and the loggers of loggers/, such as TensorBoard
 final_evaluation  average of the last checkpoints, scores on the test set

@@ -14,7 +14,7 @@ _LONGEST_TIMEOUT = 86_400  # a day
 
 
 class FastPath(StrEnum):
-    """Way to compute updates (training/fast_path.py): one for the whole run, or chosen by trial."""
+    """Way to compute updates (training/update_ways.py): one for the whole run, or chosen by trial."""
 
     auto = "auto"
     eager = "eager"

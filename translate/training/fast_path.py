@@ -8,155 +8,36 @@ again from its restored state. On a CPU `auto` is eager mode, and nothing is tri
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
-from translate.batch import Batch
 from translate.data.loader import Update, UpdateStream
 from translate.distributed import World
 from translate.errors import UserError
 from translate.files import to_plain
 from translate.parsing import from_plain
-from translate.recording import CudaRecorder, Recorder
-from translate.training import step
 from translate.training.compute_config import FastPath
 from translate.training.config import RunConfig, TrainConfig
-from translate.training.graphed import GraphedUpdates, obstacle
 from translate.training.model_writer import ModelWriter
-from translate.training.parallel import ParallelModel, TrainingDecision
+from translate.training.parallel import TrainingDecision
 from translate.training.path_trials import EAGER, UPDATES, Constructor, LeftOut, Outcome, PathTrials
 from translate.training.progress import RunProgress
 from translate.training.session import provenance
-from translate.training.spikes import SpikeLimits
 from translate.training.state import TrainState
-from translate.training.step import PendingUpdate
 from translate.training.stopping import fraction_done
+from translate.training.update_ways import CANDIDATES, COMPILED, MakeUpdate, Workload
 
 logger = logging.getLogger(__name__)
 VERDICT = "fast_path"  # its key in the manifest
-# runs with less ahead of them are over before trials and compilation pay
+# runs with less ahead of them are over before trials pay, or before compilation does
+FEW_UPDATES, FEW_MINUTES = 200, 1.0
 SHORT_UPDATES, SHORT_MINUTES = 1000, 10.0
+TOO_SHORT = "the run is over before compilation pays"
 MARGIN = 0.97  # of eager mode's seconds: what gains less is no reason to leave it
-
-
-class MakeUpdate(Protocol):
-    """A way to make one update of the weights from the batches of this process; see train_step."""
-
-    def __call__(
-        self,
-        batches: Sequence[Batch],
-        *,
-        step: int,
-        fraction_done: float = 0.0,
-        limits: Callable[[int], SpikeLimits] = ...,
-    ) -> PendingUpdate: ...
-
-
-Wrapper = Callable[[MakeUpdate], MakeUpdate]
-
-
-@dataclass(frozen=True, eq=False)
-class Workload:
-    """All that a way to compute updates is made from.
-
-    is_trial  errors are raised, instead of being answered by plain updates
-    """
-
-    model: ParallelModel
-    optimizer: torch.optim.Optimizer
-    config: TrainConfig
-    world: World
-    is_trial: bool = False
-
-    def plain(self) -> MakeUpdate:
-        """train_step of this model."""
-        return partial(step.train_step, self.model, self.optimizer, config=self.config, world=self.world)
-
-
-@contextmanager
-def eager(workload: Workload) -> Iterator[MakeUpdate]:
-    """Updates one operation at a time."""
-    yield workload.plain()
-
-
-@contextmanager
-def compiled(workload: Workload, backend: str = "inductor") -> Iterator[MakeUpdate]:
-    """Updates with a model that torch.compile has fused; validation, with its many shapes, is not compiled."""
-    with fused(workload, backend) as (fused_workload, in_use):
-        yield in_use(fused_workload.plain())
-
-
-@contextmanager
-def fused(workload: Workload, backend: str = "inductor") -> Iterator[tuple[Workload, Wrapper]]:
-    """The workload of a model that torch.compile has fused, and what lets a function use the fused model."""
-    module = workload.model.module
-    # torch.compile() would rename the parameters, and checkpoints with them
-    module.compile(backend=backend)
-    call, module._compiled_call_impl = module._compiled_call_impl, None
-
-    def in_use(make_update: MakeUpdate) -> MakeUpdate:
-        def wrapped(batches: Sequence[Batch], **options: Any) -> PendingUpdate:
-            module._compiled_call_impl = call
-            try:
-                return make_update(batches, **options)
-            finally:
-                module._compiled_call_impl = None
-
-        return wrapped
-
-    try:
-        # the compiler fuses the casts of autocast with what surrounds them
-        yield replace(workload, model=replace(workload.model, casts=None)), in_use
-    finally:
-        torch.compiler.reset()
-
-
-@contextmanager
-def graphed(workload: Workload) -> Iterator[MakeUpdate]:
-    """Updates as CUDA graphs."""
-    with recorded(workload, cuda_recorder(workload)) as make_update:
-        yield make_update
-
-
-@contextmanager
-def compiled_and_graphed(workload: Workload) -> Iterator[MakeUpdate]:
-    """Updates as CUDA graphs of what torch.compile has fused."""
-    recorder = cuda_recorder(workload, forbids_waiting=False)  # the compiler may wait
-    with fused(workload) as (fused_workload, in_use), recorded(fused_workload, recorder) as make_update:
-        yield in_use(make_update)
-
-
-def cuda_recorder(workload: Workload, *, forbids_waiting: bool = True) -> CudaRecorder:
-    """A recorder of updates; see CudaRecorder. Raises LeftOut where they cannot be recorded."""
-    if reason := obstacle(workload):
-        raise LeftOut(reason)
-    if workload.model.device.type != "cuda":
-        raise LeftOut("there are CUDA graphs on GPUs alone")
-    return CudaRecorder(workload.model.device, forbids_waiting=forbids_waiting)
-
-
-@contextmanager
-def recorded(workload: Workload, recorder: Recorder) -> Iterator[MakeUpdate]:
-    """Updates that a recorder repeats."""
-    updates = GraphedUpdates(workload, recorder)
-    try:
-        yield updates
-    finally:
-        updates.close()
-
-
-# name -> constructor; eager mode is what the others are compared with
-CANDIDATES: dict[str, Constructor] = {
-    EAGER: eager,
-    "graphed": graphed,
-    "compiled": compiled,
-    "compiled_graphed": compiled_and_graphed,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,11 +93,11 @@ def choose_path(
         name = _choose(workload, decision, state, batches, models)
     else:
         name = EAGER
-    with ExitStack() as stack:
-        try:
-            make_update = stack.enter_context(CANDIDATES[name](workload))
-        except LeftOut as reason:
-            raise UserError(f"compute.fast_path={name}: {reason}; use compute.fast_path=auto") from None
+    try:
+        path = CANDIDATES[name](workload)
+    except LeftOut as reason:
+        raise UserError(f"compute.fast_path={name}: {reason}; use compute.fast_path=auto") from None
+    with path as make_update:
         yield make_update
 
 
@@ -233,11 +114,13 @@ def _choose(
         return before.choice
     if changes:
         logger.info(f"fast path: the verdict before was for other conditions ({'; '.join(changes)})")
-    if is_short(workload.config.run, state.progress):
+    ways = worth_trying(workload.config.run, state.progress)
+    if len(ways) == 1:
         logger.info("fast path: eager, without trials, as the run is short")
         return EAGER
-    logger.info(f"fast path: trying {', '.join(CANDIDATES)} in {UPDATES} updates, which are discarded")
-    outcomes = PathTrials(CANDIDATES, workload, state, _first_updates(workload.config, state, batches)).run()
+    logger.info(f"fast path: trying {', '.join(ways)} in {UPDATES} updates, which are discarded")
+    outcomes = PathTrials(ways, workload, state, _first_updates(workload.config, state, batches)).run()
+    outcomes |= {name: Outcome(reason=TOO_SHORT) for name in CANDIDATES if name not in ways}
     verdict: Verdict = world.from_main(make_verdict(outcomes, facts))
     _log(verdict)
     models.manifest = {**models.manifest, VERDICT: to_plain(verdict)}
@@ -246,11 +129,19 @@ def _choose(
     return verdict.choice
 
 
-def is_short(run: RunConfig, progress: RunProgress) -> bool:
-    """True if few updates or minutes are left."""
+def worth_trying(run: RunConfig, progress: RunProgress) -> dict[str, Constructor]:
+    """The ways that may gain more in what is left of a run than trying them takes; eager mode is always one."""
+    if _has_less(run, progress, FEW_UPDATES, FEW_MINUTES):
+        return {EAGER: CANDIDATES[EAGER]}
+    is_short = _has_less(run, progress, SHORT_UPDATES, SHORT_MINUTES)
+    return {name: way for name, way in CANDIDATES.items() if not (is_short and name in COMPILED)}
+
+
+def _has_less(run: RunConfig, progress: RunProgress, updates: int, minutes: float) -> bool:
+    """True if less than so many updates or minutes are left."""
     return bool(
-        (run.max_steps and run.max_steps - progress.step < SHORT_UPDATES)
-        or (run.max_minutes and run.max_minutes - progress.seconds / 60 < SHORT_MINUTES)
+        (run.max_steps and run.max_steps - progress.step < updates)
+        or (run.max_minutes and run.max_minutes - progress.seconds / 60 < minutes)
     )
 
 

@@ -36,7 +36,7 @@ from translate.training.step import (
 )
 
 if TYPE_CHECKING:
-    from translate.training.fast_path import Workload
+    from translate.training.update_ways import Workload
 
 logger = logging.getLogger(__name__)
 # Each takes host memory and seconds to record. Packed batches have few shapes: the number of sentences and the length

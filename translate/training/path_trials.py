@@ -37,7 +37,7 @@ from translate.training.step import StepResult
 from translate.training.stopping import fraction_done, set_learning_rate
 
 if TYPE_CHECKING:
-    from translate.training.fast_path import MakeUpdate, Workload
+    from translate.training.update_ways import MakeUpdate, Workload
 
 logger = logging.getLogger(__name__)
 EAGER = "eager"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import compress
+from statistics import median
 
 import torch
 
@@ -28,10 +30,12 @@ from translate.training.parts import make_model, update_stream
 from translate.training.recommended import Cost
 from translate.training.state import TrainState
 from translate.training.step import train_step
+from translate.training.update_ways import Workload, likely
 from translate.training.validation import Validator
 
 _WARM_UP_UPDATES, _TIMED_UPDATES = 2, 40
 _ENOUGH_SECONDS = 3.0  # of timed updates, after which the rest is skipped
+_MUCH_SLOWER = 3.0  # than the median
 _FEW_LINES, _MORE_LINES = 64, 512  # of the validation set
 _FAST_SECONDS = 1.0  # if few lines take less, more are translated
 # Of the free memory, for the largest batches of an epoch: others have larger ones, and CUDA graphs and fragmentation
@@ -115,21 +119,24 @@ class TrialUpdates:
         # start with the update with the longest sentences, which needs the most memory
         longest = max(range(len(plan)), key=lambda index: plan[index].source_length + plan[index].target_length)
         stream.seek(DataPosition(batches=longest // batches * batches))
-        seconds, tokens = 0.0, 0
-        for number in range(_WARM_UP_UPDATES + _TIMED_UPDATES):
-            if number == 1:
-                stream.seek(DataPosition())
-            started = time.monotonic()
-            update = stream.next(0.0)
-            result = train_step(model, optimizer, update.batches, config, self._world, step=number + 1).result()
-            state.advance(update, target_tokens=result.target_tokens)
-            if number >= _WARM_UP_UPDATES:
-                seconds, tokens = seconds + time.monotonic() - started, tokens + result.target_tokens
-            if self._world.from_main(seconds > _ENOUGH_SECONDS):
-                break
+        seconds, tokens = list[float](), list[int]()
+        workload = Workload(model, optimizer, config, self._world)
+        with likely(workload) as make_update:
+            for number in range(_WARM_UP_UPDATES + _TIMED_UPDATES):
+                if number == 1:
+                    stream.seek(DataPosition())
+                started = time.monotonic()
+                update = stream.next(0.0)
+                result = make_update(update.batches, step=number + 1).result()
+                state.advance(update, target_tokens=result.target_tokens)
+                if number >= _WARM_UP_UPDATES:
+                    seconds.append(time.monotonic() - started)
+                    tokens.append(result.target_tokens)
+                if self._world.from_main(sum(seconds) > _ENOUGH_SECONDS):
+                    break
         lengths = self._data.train.target_lengths + 1
         epoch_tokens = float((lengths * self._data.train.repeats(0.0)).sum())
-        update_seconds = seconds / tokens * epoch_tokens / updates_per_epoch
+        update_seconds = seconds_per_token(seconds, tokens) * epoch_tokens / updates_per_epoch
         return Cost(update_seconds=update_seconds, updates_per_epoch=updates_per_epoch)
 
     def _validation(self, config: TrainConfig, model: ParallelModel, decision: TrainingDecision) -> float:
@@ -160,6 +167,13 @@ class TrialUpdates:
         started = time.monotonic()
         validator.run(explain=True)
         return time.monotonic() - started
+
+
+def seconds_per_token(seconds: Sequence[float], tokens: Sequence[int]) -> float:
+    """Mean of the usual updates; the others record a graph, which happens once for each shape of batches."""
+    rates = [each / max(count, 1) for each, count in zip(seconds, tokens, strict=True)]
+    usual = [rate <= _MUCH_SLOWER * median(rates) for rate in rates]
+    return sum(compress(seconds, usual)) / max(sum(compress(tokens, usual)), 1)
 
 
 def _sample(text: ParallelText, lines: int) -> ParallelText:
