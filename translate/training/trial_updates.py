@@ -1,4 +1,4 @@
-"""Speed of a configuration on this machine, measured in a few updates and a validation that are discarded."""
+"""Speed and memory of a configuration on this machine, measured in a few updates that are discarded."""
 
 from __future__ import annotations
 
