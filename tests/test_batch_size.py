@@ -85,7 +85,7 @@ def test_recipes_for_gpus_set_the_size_of_updates_and_leave_that_of_batches_open
     assert config.chosen == ["batch.accumulation", "batch.tokens"]
 
 
-@pytest.mark.parametrize("value", ["lots", "AUTO", "1.5", "true", "''"])
+@pytest.mark.parametrize("value", ["lots", "AUTO", "1.5", "true", "''", "null"])
 def test_other_words_are_refused(value):
     with pytest.raises(UserError, match=r"batch\.tokens=.*: an integer is expected, or auto"):
         composed([*OWN, f"batch.tokens={value}"])

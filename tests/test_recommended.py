@@ -208,7 +208,9 @@ def test_numbers_that_are_given_stay_beside_a_size_of_updates():
     assert batch_of(*BASE, "batch.accumulation=2") == (16_384, 2)
     assert batch_of(*BASE, "batch.accumulation=2", room=9_000) == (8_192, 2), "a smaller update, as asked for"
     assert batch_of("batch.tokens=4096", "batch.update_tokens=32768") == (4_096, 8)
-    assert batch_of("batch.tokens=4096", "batch.update_tokens=32768", devices=4) == (4_096, 2)
+    reasons = []
+    assert batch_of("batch.tokens=4096", "batch.update_tokens=32768", devices=4, reasons=reasons) == (4_096, 2)
+    assert reasons == ["updates of 32,768 tokens on 4 devices together"]
     assert batch_of("batch.tokens=4096", "batch.update_tokens=1000") == (4_096, 1)
 
 

@@ -37,7 +37,7 @@ def open_schema(kind: type[Any], options: Sequence[str], group: str = "") -> Dic
             names = [key for key in node if key != "architecture"] if name == "*" else [name] if name in node else []
             node.update(dict.fromkeys(names, MISSING))
             if f"{part}.{name}" in _AUTO_OPTIONS:
-                node[name] = StringNode(MISSING, is_optional=False)  # until fill_open_options
+                node[name] = StringNode(MISSING)  # until fill_open_options
     return schema
 
 
@@ -54,17 +54,14 @@ def fill_open_options(
     are: beside adapt=, the learning rate; with batch.tokens=auto or batch.update_tokens, the size of batches.
     """
     others = [word for word in words if not word.startswith(f"{_GROUP}=")]
-    is_named = len(others) < len(words)
+    is_usual = len(others) == len(words) and choices["experiment"] is None
+    is_adapted = choices["adapt"] != "none"
+    is_auto = choices[_GROUP] == "auto" or (is_usual and not is_adapted)
     if choices[_GROUP] == "auto":
         composed = compose([*others, f"{_GROUP}=fixed"])
-    wanted = set[str]()
-    if not is_named and choices["adapt"] != "none" and choices["experiment"] is None:
-        wanted.add(_ADAPTATION_RATE)
+    wanted = {_ADAPTATION_RATE} if is_usual and is_adapted else set()
     if _TOKENS in _open_options(composed) or composed.batch.update_tokens:
         wanted |= _BATCH_SIZE
-    is_auto = choices[_GROUP] == "auto" or (
-        not is_named and choices["experiment"] is None and choices["adapt"] == "none"
-    )
     if is_auto or wanted:
         found = _open_options(compose([*others, f"{_GROUP}=auto"]))
         composed.chosen = sorted(key for key in found if _has_default(composed, key) and (is_auto or key in wanted))
@@ -89,7 +86,7 @@ def _read_integers(composed: DictConfig) -> None:
         value = OmegaConf.select(composed, key)
         try:
             OmegaConf.select(composed, part)[name] = IntegerNode(int(value), is_optional=False)
-        except ValueError:
+        except (ValueError, TypeError):  # also for null
             raise UserError(f"{key}={excerpt(value)}: an integer is expected, or {_AUTO}") from None
 
 

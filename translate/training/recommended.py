@@ -208,22 +208,28 @@ def choose_batch_size(config: TrainConfig, text: TextStatistics, trials: Trials,
     On a GPU, batches are as large as its memory allows.
     """
     batch, is_open = config.batch, "batch.accumulation" in config.chosen
-    update = _update_tokens(config, text, trials, tokens)
-    share = max(1, update // trials.devices)
-    reason = f"updates of {update:,} tokens" + (f" on {trials.devices} devices together" if trials.devices > 1 else "")
+    share, note = max(1, _update_tokens(config, text, trials, tokens) // trials.devices), ""
     if "batch.tokens" not in config.chosen:
         # unless the user sets the size of updates, it is that of the batches
-        accumulation = max(1, round(share / batch.tokens)) if batch.update_tokens else batch.accumulation
-        return Choice({"batch.accumulation": accumulation}, reason)
-    cause = "take too much of the free memory" if trials.on_gpu else "are not faster on a CPU"
+        parts = round(share / batch.tokens) if batch.update_tokens else batch.accumulation
+        return _size_choice(batch.tokens, max(1, parts), trials)
     parts = 1 if is_open else batch.accumulation
     while True:
-        size = max(1, share // parts // _MULTIPLE * _MULTIPLE)
-        values = {"batch.tokens": size, "batch.accumulation": parts if is_open else batch.accumulation}
-        if size <= _LEAST_TRIED or _has_room(with_choice(config, Choice(values, "trial")), text, trials):
-            return Choice(values, reason)
-        reason = f"{reason.partition(';')[0]}; batches of {size:,} {cause}"
+        size = max(_MULTIPLE, share // parts // _MULTIPLE * _MULTIPLE)
+        choice = _size_choice(size, parts if is_open else batch.accumulation, trials, note)
+        if size <= _LEAST_TRIED or _has_room(with_choice(config, choice), text, trials):
+            return choice
+        cause = "take too much of the free memory" if trials.on_gpu else "are not faster on a CPU"
+        note = f"; batches of {size:,} {cause}"
         parts *= 2
+
+
+def _size_choice(tokens: int, accumulation: int, trials: Trials, note: str = "") -> Choice:
+    """The choice of a size of batches, with that of updates as the reason; note: on larger batches."""
+    reason = f"updates of {tokens * accumulation * trials.devices:,} tokens"
+    if trials.devices > 1:
+        reason += f" on {trials.devices} devices together"
+    return Choice({"batch.tokens": tokens, "batch.accumulation": accumulation}, reason + note)
 
 
 def _has_room(config: TrainConfig, text: TextStatistics, trials: Trials) -> bool:
