@@ -18,11 +18,12 @@ from stored_runs import FLAT, changes_of, log_of, train_here
 from translate.data.prepare import Prepared, prepare
 from translate.distributed import World, join_world
 from translate.errors import UserError
-from translate.training import recipe, recommended, trial_updates
+from translate.training import batch_memory, recipe, recommended, trial_updates
+from translate.training.batch_memory import has_room
 from translate.training.config import TrainConfig
 from translate.training.open_options import Recipe
 from translate.training.recommended import Cost
-from translate.training.trial_updates import TrialUpdates, memory_share
+from translate.training.trial_updates import TrialUpdates
 
 OWN = ["data.train.source=a", "data.train.target=b"]
 WIDTH = 128  # of the widest product of the models here: a batch of 64 tokens has 64 * 128 numbers there
@@ -45,7 +46,7 @@ def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         self.on_gpu = True
 
     monkeypatch.setattr(TrialUpdates, "__init__", pretend)
-    monkeypatch.setattr(recommended, "_LEAST_TRIED", 8)
+    monkeypatch.setattr(batch_memory, "_LEAST_TRIED", 8)
 
 
 def stored(run: Path) -> dict[str, Any]:
@@ -178,19 +179,21 @@ def test_largest_batches_are_tried_beside_gradients_of_others(corpus, on_gpu, mo
     assert max(pairs * target for pairs, _, target in sizes) > 64 - 8
 
 
-@pytest.mark.parametrize(("share", "fits"), [(0.8, True), (0.81, False)])
-def test_a_fifth_of_the_free_memory_stays_free(corpus, on_gpu, monkeypatch, share, fits):
-    config, data = prepared(corpus)
-    monkeypatch.setattr(trial_updates, "memory_share", lambda work, device: share)
-    assert TrialUpdates(config, data, World()).fits(config) is fits
-
-
-def test_memory_is_counted_above_what_was_taken_before(monkeypatch):
-    for name, result in {"mem_get_info": (1000, 5000), "memory_allocated": 100, "max_memory_allocated": 500}.items():
+@pytest.mark.parametrize(("peak", "fits"), [(900, True), (901, False)])
+def test_a_fifth_of_the_free_memory_stays_free(monkeypatch, peak, fits):
+    """Of 1,000 bytes; 100 were taken before, which are not counted."""
+    for name, result in {"mem_get_info": (1000, 5000), "memory_allocated": 100, "max_memory_allocated": peak}.items():
         monkeypatch.setattr(torch.cuda, name, lambda *_, result=result: result)
     for name in ("empty_cache", "reset_peak_memory_stats"):
         monkeypatch.setattr(torch.cuda, name, lambda *_: None)
-    assert memory_share(lambda: None, torch.device("cuda", 0)) == 0.4
+    assert has_room(lambda: None, torch.device("cuda", 0)) is fits
+
+
+def test_a_size_without_room_does_not_fit(corpus, on_gpu, monkeypatch):
+    config, data = prepared(corpus)
+    for room in (True, False):
+        monkeypatch.setattr(trial_updates, "has_room", lambda *_, room=room: room)
+        assert TrialUpdates(config, data, World()).fits(config) is room
 
 
 def test_another_error_than_of_memory_is_no_choice(corpus, on_gpu, monkeypatch):

@@ -32,7 +32,7 @@ class BatchConfig:
     """Size of batches.
 
     tokens             most tokens on either side of a batch, padding included, and most rows of logits. The option also
-                       takes the word auto: as many as the device has memory for (training/recommended.py)
+                       takes the word auto: as many as the device has memory for (training/batch_memory.py)
     accumulation       batches per update, on each device
     update_tokens      tokens on either side of an update, of all its batches on all devices, by which tokens=auto, and
                        accumulation unless it is given, are chosen; 0: by the width of the model

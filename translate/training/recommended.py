@@ -1,7 +1,5 @@
 """Settings of recipe=auto: two tables, by text and by model size, and rules for the length of the run.
 
-Also batch.tokens=auto, with any recipe: an update has the same size on any number of devices, in batches that fit.
-
 Pure functions of measured numbers. docs/recipes.md gives reasons and sources.
 """
 
@@ -11,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from translate.training.batch_memory import divide_update
 from translate.training.open_options import SIZE, Choice, open_part, with_choice, with_size
 
 if TYPE_CHECKING:
@@ -83,8 +82,6 @@ ADAPTATION_FACTORS = {"full": 0.1, "lora": 1.0, "adapter": 1.0, "prefix": 10.0}
 _ENOUGH_UPDATES = 16_000  # a run with fewer uses smaller batches
 _MIN_UPDATE, _MIN_UPDATE_ON_GPU = 1024, 4096  # on a GPU, smaller ones are not faster
 _MIN_SENTENCES = 8  # long sentences that an update has room for
-_MULTIPLE = 8  # of tokens in a batch: units for matrix products compute as many rows at once
-_LEAST_TRIED = 512  # tokens; where batches of so many do not fit, they are divided by need (batch_memory.py)
 _FEW_EPOCHS, _MIN_DROPOUT = 10, 0.1
 _DECAY_SHARE = 0.4
 _WEIGHT_DECAYS = (0.01, 0.3)  # minimum, maximum
@@ -191,53 +188,24 @@ def _choose_model(config: TrainConfig, text: TextStatistics, trials: Trials) -> 
 
 def _tokens_of_run(config: TrainConfig, text: TextStatistics, trials: Trials) -> int:
     """Number of target tokens in a run with this model."""
-    if _has_steps(config):
-        batch = choose_batch_size(config, text, trials)
-    else:
-        batch = Choice({"batch.tokens": _smallest_update(text, trials)}, "trial")
-    config = with_choice(config, batch)
+    smallest = Choice({"batch.tokens": _smallest_update(text, trials)}, "trial")
+    config = with_choice(config, choose_batch_size(config, text, trials) if _has_steps(config) else smallest)
     cost = trials.cost(config)
     return run_updates(config, text, cost) * text.target_tokens // cost.updates_per_epoch
 
 
 def choose_batch_size(config: TrainConfig, text: TextStatistics, trials: Trials, tokens: float = math.inf) -> Choice:
-    """Choose tokens per batch and batches per update, for updates of one size on any number of devices.
+    """Choose tokens per batch, as many as memory allows on a GPU, and batches per update.
 
     tokens  target tokens in the run
-
-    On a GPU, batches are as large as its memory allows.
     """
-    batch, is_open = config.batch, "batch.accumulation" in config.chosen
-    share, note = max(1, _update_tokens(config, text, trials, tokens) // trials.devices), ""
-    if "batch.tokens" not in config.chosen:
-        # unless the user sets the size of updates, it is that of the batches
-        parts = round(share / batch.tokens) if batch.update_tokens else batch.accumulation
-        return _size_choice(batch.tokens, max(1, parts), trials)
-    parts = 1 if is_open else batch.accumulation
-    while True:
-        size = max(_MULTIPLE, share // parts // _MULTIPLE * _MULTIPLE)
-        choice = _size_choice(size, parts if is_open else batch.accumulation, trials, note)
-        if size <= _LEAST_TRIED or _has_room(with_choice(config, choice), text, trials):
-            return choice
-        cause = "take too much of the free memory" if trials.on_gpu else "are not faster on a CPU"
-        note = f"; batches of {size:,} {cause}"
-        parts *= 2
-
-
-def _size_choice(tokens: int, accumulation: int, trials: Trials, note: str = "") -> Choice:
-    """The choice of a size of batches, with that of updates as the reason; note: on larger batches."""
-    reason = f"updates of {tokens * accumulation * trials.devices:,} tokens"
-    if trials.devices > 1:
-        reason += f" on {trials.devices} devices together"
-    return Choice({"batch.tokens": tokens, "batch.accumulation": accumulation}, reason + note)
-
-
-def _has_room(config: TrainConfig, text: TextStatistics, trials: Trials) -> bool:
-    """True if batches are not too large for the device."""
+    update = _update_tokens(config, text, trials, tokens)
     if trials.on_gpu:
-        return trials.fits(config)
-    row = model_defaults(config.model.d_model)
-    return config.batch.tokens <= max(row.update_tokens, _smallest_update(text, trials))
+        return divide_update(config, update, trials.devices, trials.fits, cause="take too much of the free memory")
+    most = max(model_defaults(config.model.d_model).update_tokens, _smallest_update(text, trials))
+    return divide_update(
+        config, update, trials.devices, lambda sized: sized.batch.tokens <= most, cause="are not faster on a CPU"
+    )
 
 
 def _update_tokens(config: TrainConfig, text: TextStatistics, trials: Trials, tokens: float) -> int:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import compress
 from statistics import median
 
 import torch
 
-from translate.batch import Batch
 from translate.checkpoint import LoadedModel, vocabularies_of
 from translate.data.batching import largest_batches
 from translate.data.corpora import ParallelText
@@ -20,7 +18,7 @@ from translate.data.prepare import Prepared
 from translate.distributed import World
 from translate.memory import is_out_of_memory
 from translate.models import build_model
-from translate.training.batch_memory import BatchMemory
+from translate.training.batch_memory import UndividedMemory, free_memory, has_room
 from translate.training.compute_config import FastPath
 from translate.training.config import TrainConfig
 from translate.training.manifest import new_manifest
@@ -38,9 +36,6 @@ _ENOUGH_SECONDS = 3.0  # of timed updates, after which the rest is skipped
 _MUCH_SLOWER = 3.0  # than the median
 _FEW_LINES, _MORE_LINES = 64, 512  # of the validation set
 _FAST_SECONDS = 1.0  # if few lines take less, more are translated
-# Of the free memory, for the largest batches of an epoch: others have larger ones, and CUDA graphs and fragmentation
-# take memory, too.
-_MEMORY_SHARE = 0.8
 
 
 class TrialUpdates:
@@ -68,20 +63,19 @@ class TrialUpdates:
         decision = decide_run(config)
         torch.manual_seed(config.run.seed)
         try:
-            share = memory_share(lambda: self._make_largest_updates(config, decision), decision.device)
+            return has_room(lambda: self._make_largest_updates(config, decision), decision.device)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             return False
         finally:
-            _free_memory(decision.device)
-        return share <= _MEMORY_SHARE
+            free_memory(decision.device)
 
     def _make_largest_updates(self, config: TrainConfig, decision: TrainingDecision) -> None:
         """Make updates of the largest batches of an epoch. Raises an out-of-memory error where one does not fit."""
         alone = World()  # an error in the midst of an exchange would leave the other processes waiting
         model = parallelize(make_model(config, self._data, self._base), alone, decision)
-        model = dataclasses.replace(model, memory=_Undivided())
+        model = dataclasses.replace(model, memory=UndividedMemory())
         optimizer = make_optimizer(model.module, config.optimizer)
         state = TrainState(model, optimizer, ema_decay=config.averaging.ema_decay)
         # a batch computed beside the gradients of an earlier one, or beside those that DDP keeps, needs more memory
@@ -186,29 +180,3 @@ def _sample(text: ParallelText, lines: int) -> ParallelText:
         labels=[text.labels[row] for row in rows] if text.labels else None,
         further_references=[[reference[row] for row in rows] for reference in text.further_references],
     )
-
-
-class _Undivided(BatchMemory):
-    """Memory of a trial, in which a batch that does not fit is an error."""
-
-    def note_too_large(self, batch: Batch, *, exchanging: bool) -> None:
-        raise MemoryError
-
-
-def memory_share(work: Callable[[], None], device: torch.device) -> float:
-    """Peak of the memory that work takes on a GPU, as a share of what is free before; 0 on a CPU: unknown."""
-    _free_memory(device)
-    if device.type != "cuda":
-        work()
-        return 0.0
-    free, before = torch.cuda.mem_get_info(device)[0], torch.cuda.memory_allocated(device)
-    work()
-    return (torch.cuda.max_memory_allocated(device) - before) / free
-
-
-def _free_memory(device: torch.device) -> None:
-    """Free the memory of earlier trials, and count the peak anew."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
