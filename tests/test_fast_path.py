@@ -252,6 +252,19 @@ def test_compiled_updates_are_found_right_and_wrong_ones_are_not():
     assert state.step == 0
 
 
+def test_a_way_is_not_tried_beside_a_better_one_that_is_right():
+    def never(workload):
+        pytest.fail("tried")
+
+    work = workload()
+    state = TrainState(work.model, work.optimizer, ema_decay=0.9)
+    updates = [Update([batch(seed)], DataPosition(batches=seed), 0.1 * seed) for seed in range(3)]
+    ways = {"eager": eager, "wrong": wrong, "graphed": GRAPHED, "compiled": never, "slow": slow}
+    outcomes = PathTrials(ways, work, state, updates, {"compiled": "graphed", "slow": "wrong"}).run()
+    assert outcomes["compiled"].reason == "graphed makes the same with fewer launches"
+    assert {name for name, outcome in outcomes.items() if not outcome.reason} == {"eager", "graphed", "slow"}
+
+
 def test_what_is_left_of_a_run_decides_which_ways_are_worth_trying():
     without_compiler = ["eager", "graphed"]
     for run, progress, expected in [

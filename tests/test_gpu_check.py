@@ -199,7 +199,10 @@ def test_a_kernel_that_looks_into_the_next_packed_sentence_is_found(tmp_path, mo
         return packed(query, key.roll(-1, 0), value.roll(-1, 0), mask)
 
     monkeypatch.setattr(attention, "attend_packed_reference", shifted)
-    assert {kind.partition(",")[0] for kind in kinds(findings_of(kernels.kernels, tmp_path))} == {"packed"}
+    assert {kind.partition(",")[0] for kind in kinds(findings_of(kernels.kernels, tmp_path))} == {
+        "packed",
+        "packed long",
+    }
     assert kinds(findings_of(updates.packed, tmp_path)) == {"fp32, gradient"}
 
 

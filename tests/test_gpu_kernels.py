@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from translate.gpu_check.launches import work_of
+from translate.models import packed_attention
+from translate.models.attention import AttentionMask
 from translate.models.layers import Dropout, _AddDropped, joined_linear
 from translate.models.rotary import Rotary, _SplitAndRotate
 
@@ -54,6 +56,19 @@ def test_a_residual_connection_drops_and_scales_values_and_gradients_alike():
     assert y.grad.dtype is torch.bfloat16
     assert torch.equal(y.grad.float(), kept * 4.0)
     assert torch.equal(x.grad, torch.full_like(x, 3.0))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "room", "chosen"), [(32_768, 2048, "short"), (480, 10, "short"), (481, 10, "flash"), (512, 2, "flash")]
+)
+def test_short_packed_sentences_have_a_kernel_of_their_own(monkeypatch, tokens, room, chosen):
+    monkeypatch.setattr(packed_attention, "attend_packed_short", lambda *_: "short")
+    monkeypatch.setattr(packed_attention, "attend_packed_flash", lambda *_: "flash")
+    offsets = torch.zeros(room + 1, dtype=torch.int32)
+    mask = AttentionMask(query_offsets=offsets, key_offsets=offsets)
+    query, key = torch.zeros(tokens, 1, 8), torch.zeros(tokens // 2, 1, 8)
+    assert packed_attention.attend_packed_fused(query, key, key, mask) == chosen
+    assert packed_attention.attend_packed_fused(key, query, query, mask) == chosen
 
 
 @pytest.fixture

@@ -26,6 +26,10 @@ WIDTHS = (32, 64, 80, 128, 192, 256)
 HEADS = 2
 # of one batch: odd ones, powers of two, a single token, none
 QUERIES, KEYS = (1, 7, 0, 33, 5, 64), (3, 13, 0, 1, 37, 65)
+LONG_QUERIES, LONG_KEYS = (
+    (1, 129, 200, 70, 128),
+    (150, 33, 257, 1, 64),
+)  # for which packed sentences have another kernel
 TYPES = {torch.float32: Precision.fp32, torch.bfloat16: Precision.bf16, torch.float16: Precision.fp16}
 # Factors of the formula's own error that Dao et al. (2022, FlashAttention) allow in their tests: gradients pass
 # through two more products than outputs.
@@ -39,7 +43,7 @@ DRAWS, RATE = 64, 0.3  # of dropout
 class Case:
     """One kernel with one kind of input.
 
-    kernel  fused, weights (asked for), sigmoid or packed: rows of the table in attend()
+    kernel  fused, weights (asked for), sigmoid, packed or packed long sentences: rows of the table in attend()
     causal  self-attention of a decoder; otherwise cross-attention
     """
 
@@ -53,8 +57,18 @@ class Case:
         return Weighting.sigmoid if self.kernel == "sigmoid" else Weighting.softmax
 
     @property
+    def is_packed(self) -> bool:
+        return self.kernel in ("packed", "packed long")
+
+    @property
+    def query_lengths(self) -> Sequence[int]:
+        return LONG_QUERIES if self.kernel == "packed long" else QUERIES
+
+    @property
     def key_lengths(self) -> Sequence[int]:
-        return QUERIES if self.causal else KEYS
+        if self.causal:
+            return self.query_lengths
+        return LONG_KEYS if self.kernel == "packed long" else KEYS
 
     def __str__(self) -> str:
         return f"{'causal' if self.causal else 'cross'}, heads {self.width} wide"
@@ -87,20 +101,20 @@ def kernels(check: Check) -> None:
     check_weights(check)
     check_dropout(check)
     if not check.can.on_gpu:
-        check.leave_out("flash attention of packed sentences, and the GPU's fused kernels", NO_CUDA)
+        check.leave_out("both kernels of packed sentences, and the GPU's fused ones", NO_CUDA)
 
 
 def cases(check: Check) -> Iterator[Case]:
     """All cases that the device has a kernel for."""
     for kernel, dtype, width, causal in product(
-        ("fused", "weights", "sigmoid", "packed"), TYPES, WIDTHS, (True, False)
+        ("fused", "weights", "sigmoid", "packed", "packed long"), TYPES, WIDTHS, (True, False)
     ):
-        if kernel == "packed" and check.can.on_gpu:
+        if kernel.startswith("packed") and check.can.on_gpu:
             decision = decide_training(check.device, check.can, precision=TYPES[dtype], head_width=width)
             if not decision.packed:
                 # causal and cross alike: one line
                 if causal:
-                    check.leave_out(f"packed, {TYPES[dtype]}, heads {width} wide", decision.padded_because)
+                    check.leave_out(f"{kernel}, {TYPES[dtype]}, heads {width} wide", decision.padded_because)
                 continue
         yield Case(kernel, dtype, width, causal)
 
@@ -128,7 +142,7 @@ def compare_with_formula(check: Check, case: Case) -> None:
 def draw(case: Case, *, seed: int) -> Inputs:
     """Random inputs in double precision that the kernel's precision holds exactly."""
     generator = torch.Generator().manual_seed(seed)
-    queries, keys = sum(QUERIES), sum(case.key_lengths)
+    queries, keys = sum(case.query_lengths), sum(case.key_lengths)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator).to(case.dtype).double()
@@ -139,7 +153,7 @@ def draw(case: Case, *, seed: int) -> Inputs:
 
 def formula(inputs: Inputs, case: Case) -> Tensor:
     """softmax(Q Kᵀ / √W) V, one sentence after the other, (Q, H W); with sigmoid as in attend_reference."""
-    sentences = zip(offsets(QUERIES), offsets(case.key_lengths), strict=True)
+    sentences = zip(offsets(case.query_lengths), offsets(case.key_lengths), strict=True)
     pieces = []
     for (q0, q1), (k0, k1) in sentences:
         query, key, value = (
@@ -165,8 +179,8 @@ def offsets(lengths: Sequence[int]) -> list[tuple[int, int]]:
 def kernel_output(inputs: Inputs, case: Case, *, dropout_rate: float = 0.0) -> Tensor:
     """attend() on packed or padded sentences, with the masks that models make; outputs of real queries, (Q, H W)."""
     device = inputs.query.device
-    if case.kernel == "packed":
-        queries, keys = (packed_tokens(lengths).to(device) for lengths in (QUERIES, case.key_lengths))
+    if case.is_packed:
+        queries, keys = (packed_tokens(lengths).to(device) for lengths in (case.query_lengths, case.key_lengths))
         mask = make_attention_mask(queries, keys, causal=case.causal)
         return attend(inputs.query, inputs.key, inputs.value, mask)[0]
     queries, query, keys, key, value = padded(inputs, case)

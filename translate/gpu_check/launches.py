@@ -25,6 +25,8 @@ _HOST_READS = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "uniq
 # kernels of an operation, where there are more than one: the gradient of an embedding sorts and adds up the rows of its
 # tokens; and the state of a generator, which attention clears without using it
 _KERNELS = {"embedding_dense_backward": 6, "sort": 2, "topk": 2, "_varlen_attn": 2, "_varlen_attn_backward": 3}
+# attention of packed sentences, whose lengths pretended tensors lack: no operations are counted
+_OF_UNKNOWN_LENGTHS = {"_efficient_attention_forward", "_efficient_attention_backward"}
 # the tensors that one launch of a multi-tensor kernel takes, by the lists of tensors that it reads (MultiTensorApply)
 _TENSORS_PER_LAUNCH = {1: 110, 2: 64, 3: 48, 4: 36, 5: 30}
 _ELEMENTS_PER_LAUNCH = 320 * 65_536
@@ -36,7 +38,7 @@ class Kernel:
     """One operation on the device.
 
     launches  kernels that it starts
-    flops     floating-point operations, of matrix products and attention alone
+    flops     floating-point operations, of matrix products and attention of padded sentences alone
     size      bytes that it reads and writes
     """
 
@@ -102,7 +104,7 @@ def _is_view(operation: Any, arguments: Any, result: Any) -> bool:
 
 
 def _kernel(operation: Any, name: str, arguments: tuple[Any, ...], options: Mapping[str, Any], result: Any) -> Kernel:
-    flops = flop_registry.get(operation.overloadpacket)
+    flops = None if name in _OF_UNKNOWN_LENGTHS else flop_registry.get(operation.overloadpacket)
     # of the tensor that it writes to, index_copy_ touches as much as it copies
     touched = [*arguments[2:], arguments[3]] if name == "index_copy_" else [arguments, dict(options), result]
     tensors = [x for x in tree_leaves(touched) if isinstance(x, Tensor)]

@@ -160,14 +160,13 @@ def _measured(
         wait_for(update(number))
     updates, seconds = _timed(check, update)
     target_tokens = sum(batch.num_target_tokens for batch in batches) / len(batches)
-    # six operations for each token and weight, forward and backward (Kaplan et al. 2020); attention is left out
-    linear = (module for module in model.modules() if isinstance(module, nn.Linear))
-    flops = 6 * target_tokens * sum(module.weight.numel() for module in linear)
-    row = {
-        "tokens/s": f"{updates * target_tokens / seconds:,.0f}",
-        "ms": f"{1000 * seconds / updates:.1f}",
-        "of ceiling": f"{updates * flops / seconds / ceiling:.0%}",
-    }
+    row = {"tokens/s": f"{updates * target_tokens / seconds:,.0f}", "ms": f"{1000 * seconds / updates:.1f}"}
+    row["of ceiling"] = ""
+    if isinstance(model, Seq2Seq):  # others keep some weights outside of linear layers
+        # six operations for each token and weight, forward and backward (Kaplan et al. 2020); attention is left out
+        linear = (module for module in model.modules() if isinstance(module, nn.Linear))
+        flops = 6 * target_tokens * sum(module.weight.numel() for module in linear)
+        row["of ceiling"] = f"{updates * flops / seconds / ceiling:.0%}"
     if check.can.on_gpu:
         row["GiB"] = f"{torch.cuda.max_memory_allocated() / 2**30:.1f}"
     return row | shares(check, update)

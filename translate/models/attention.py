@@ -21,7 +21,7 @@ from translate.errors import UserError
 from translate.models.batch_invariant_attention import attend_batch_invariant
 from translate.models.kv_cache import LayerCache
 from translate.models.layers import HeadNorm, dropout, join_heads, mask_value, split_heads
-from translate.models.packed_attention import attend_packed_flash, attend_packed_reference
+from translate.models.packed_attention import attend_packed_fused, attend_packed_reference
 from translate.models.rotary import Rotation
 from translate.models.seq2seq import ModelConfig
 
@@ -139,7 +139,8 @@ def attend(
 ) -> tuple[Tensor, Tensor | None]:
     """softmax(Q Kᵀ / √W + bias) V; the only function that chooses a kernel.
 
-    packed, on a GPU                   PyTorch's varlen_attn: flash attention, bf16 or fp16, no dropout of weights
+    packed, on a GPU                   attend_packed_fused: flash attention, for short sentences memory-efficient
+                                       attention; bf16 or fp16, no dropout of weights
     packed, elsewhere                  attend_packed_reference: one sentence after the other
     weights wanted, or sigmoid         attend_reference: matrix products and a softmax, as the formula says
     dropout of weights, on a CPU       attend_reference: its masks cost nothing, those of PyTorch's kernel do
@@ -152,7 +153,7 @@ def attend(
     if mask.is_packed:
         assert weighting is Weighting.softmax, "the kernels for packed sentences know softmax alone"
         assert not return_weights, "the kernels for packed sentences return no weights"
-        attend_packed = attend_packed_flash if query.is_cuda else attend_packed_reference
+        attend_packed = attend_packed_fused if query.is_cuda else attend_packed_reference
         return attend_packed(query, key, value, mask).flatten(-2), None
     assert mask.bias is not None
     if return_weights or weighting is not Weighting.softmax or (dropout_rate and not query.is_cuda):

@@ -18,8 +18,45 @@ if TYPE_CHECKING:
     from translate.models.attention import AttentionMask
 
 
+# Tokens of a sentence, on average, up to which the memory-efficient kernel is used. For 32,768 tokens in 8 heads of 64,
+# 26 a sentence on average and 118 at most, it takes 0.19 ms forward and 0.39 ms backward on an H200, flash attention
+# 0.26 and 1.0 ms.
+_SHORT = 48
+
+
+def attend_packed_fused(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:
+    """Attention within packed sentences, (N, H, W) all, bf16 or fp16, on a GPU, by the kernel for their length."""
+    assert mask.query_offsets is not None
+    # offsets have room for up to twice as many sentences: the mean is at most twice this share
+    room = len(mask.query_offsets) - 1
+    is_short = max(len(query), len(key)) <= _SHORT * room
+    return (attend_packed_short if is_short else attend_packed_flash)(query, key, value, mask)
+
+
+def attend_packed_short(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:
+    """PyTorch's memory-efficient attention, which computes 64 x 64 scores at a time where flash takes 128 x 128.
+
+    Of its public functions none takes offsets but those of nested tensors, which would convert all tensors.
+    """
+    heads, *_ = torch.ops.aten._efficient_attention_forward(
+        query[None],
+        key[None],
+        value[None],
+        bias=None,
+        cu_seqlens_q=mask.query_offsets,
+        cu_seqlens_k=mask.key_offsets,
+        max_seqlen_q=mask.max_queries,
+        max_seqlen_k=mask.max_keys,
+        dropout_p=0.0,
+        custom_mask_type=int(mask.causal),
+        compute_log_sumexp=torch.is_grad_enabled(),
+    )
+    assert isinstance(heads, Tensor)
+    return heads[0]
+
+
 def attend_packed_flash(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:
-    """Attention within packed sentences, (N, H, W) all, bf16 or fp16, on a GPU."""
+    """PyTorch's variable-length flash attention."""
     from torch.nn.attention.varlen import varlen_attn
 
     assert mask.query_offsets is not None

@@ -29,7 +29,7 @@ from translate.training.progress import RunProgress
 from translate.training.session import provenance
 from translate.training.state import TrainState
 from translate.training.stopping import fraction_done
-from translate.training.update_ways import CANDIDATES, COMPILED, MakeUpdate, Workload
+from translate.training.update_ways import CANDIDATES, COMPILED, REPLACED, MakeUpdate, Workload
 
 logger = logging.getLogger(__name__)
 VERDICT = "fast_path"  # its key in the manifest
@@ -119,7 +119,8 @@ def _choose(
         logger.info("fast path: eager, without trials, as the run is short")
         return EAGER
     logger.info(f"fast path: trying {', '.join(ways)} in {UPDATES} updates, which are discarded")
-    outcomes = PathTrials(ways, workload, state, _first_updates(workload.config, state, batches)).run()
+    updates = _first_updates(workload.config, state, batches)
+    outcomes = PathTrials(ways, workload, state, updates, REPLACED).run()
     outcomes |= {name: Outcome(reason=TOO_SHORT) for name in CANDIDATES if name not in ways}
     verdict: Verdict = world.from_main(make_verdict(outcomes, facts))
     _log(verdict)

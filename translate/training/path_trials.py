@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -67,7 +68,8 @@ class Outcome:
 class PathTrials:
     """Tries ways to compute updates, on all processes of a run.
 
-    updates  the first ones of this session
+    updates   the first ones of this session
+    replaced  name of a way -> name of an earlier one, beside which it is not tried if that one is right
     """
 
     def __init__(
@@ -76,8 +78,9 @@ class PathTrials:
         workload: Workload,
         state: TrainState,
         updates: Sequence[Update],
+        replaced: Mapping[str, str] = MappingProxyType({}),
     ):
-        self._ways, self._state, self._updates = ways, state, updates
+        self._ways, self._state, self._updates, self._replaced = ways, state, updates, replaced
         self._world: World = workload.world
         self._saved, self._rate = state.snapshot([state.of_process()]), state.learning_rate
         self._unit = rounding_unit(workload.model.precision, on_gpu=workload.model.device.type == "cuda")
@@ -95,7 +98,10 @@ class PathTrials:
             self._has_draws = _draws(self._workload) != before
             outcomes = {EAGER: Outcome(self._slowest(self._expected.seconds))}
             for name in self._ways:
-                if name != EAGER:
+                other = self._replaced.get(name, "")
+                if other in outcomes and not outcomes[other].reason:
+                    outcomes[name] = Outcome(reason=f"{other} makes the same with fewer launches")
+                elif name != EAGER:
                     outcomes[name] = self._try(self._ways[name])
             return outcomes
         finally:
