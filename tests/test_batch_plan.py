@@ -10,8 +10,10 @@ from translate.data.batching import (
     GROUPS_AT_ONCE,
     BatchConfig,
     BatchPlan,
+    PlannedBatch,
     epoch_pairs,
     even_sizes,
+    largest_batches,
     padding_share,
 )
 from translate.text import read_lines
@@ -53,6 +55,18 @@ def test_packed_batches_fit_the_token_budget_with_one_padding_position():
     for batch in plan(**PACKED):
         assert (source[batch.pairs] + 1).sum() < 512
         assert (target[batch.pairs] + 1).sum() < 512
+
+
+def test_largest_batches_have_the_longest_sides_and_the_most_positions():
+    lengths = np.array([1, 9, 2, 9, 5, 5, 5], np.int32), np.array([7, 1, 2, 1, 4, 4, 4], np.int32)
+    batches = [
+        PlannedBatch(np.array(pairs), source, target)
+        for pairs, source, target in [([2], 4, 4), ([0], 2, 8), ([1], 10, 2), ([1, 3], 10, 2), ([4, 5, 6], 6, 6)]
+    ]
+    assert largest_batches(batches, lengths, packed=False) == [3, 1, 4]
+    packed = [PlannedBatch(batch.pairs, 64, 64) for batch in batches]
+    assert largest_batches(packed, lengths, packed=True) == [3, 1, 4]
+    assert largest_batches(packed[4:], lengths, packed=True) == [0]
 
 
 @pytest.mark.parametrize("kind", KINDS)

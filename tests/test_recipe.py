@@ -77,7 +77,8 @@ def test_a_run_begins_with_what_fits_and_never_chooses_again(corpus, tmp_path, m
     assert first.returncode == 0, first.stderr.decode()
     log = (run / "train.log").read_text(encoding="utf-8")
     assert re.search(r"tokenizer.vocab_size=1000  \(\d+ pairs and their characters\)", log)
-    assert re.search(r"batch.tokens=1024 optimizer.learning_rate=0.003 .*\(width 32, about .*\)", log)
+    assert re.search(r"batch.tokens=1024 batch.accumulation=1  \(updates of 1,024 tokens\)", log)
+    assert re.search(r"optimizer.learning_rate=0.003 .*\(width 32, about .*\)", log)
     before = stored(run)
     assert before["recipe"] == "auto"
     assert (before["batch"]["tokens"], before["run"]["max_steps"]) == (1024, 8)
@@ -116,7 +117,7 @@ def test_processes_have_equal_settings(corpus):
     first, second = run_ranks(2, settings)
     assert isinstance(first, TrainConfig), first
     assert first == second
-    assert first.batch.tokens == 1024
+    assert first.batch.tokens == 512, "an update of two processes is as large as that of one"
 
 
 def test_plan_trains_and_claims_nothing(corpus, tmp_path, fast_trials):

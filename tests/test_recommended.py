@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import pytest
 
 from small_runs import composed
 from translate.files import to_plain
 from translate.training.config import TrainConfig
-from translate.training.recommended import Cost, TextStatistics, choose_settings, choose_vocabulary
+from translate.training.open_options import with_choice
+from translate.training.recommended import (
+    Cost,
+    TextStatistics,
+    choose_batch_size,
+    choose_settings,
+    choose_vocabulary,
+)
 
 OWN = ["data.train.source=a", "data.train.target=b"]
 WEIGHTS = {"tiny": 1_900_000, "mini": 7_000_000, "small": 36_000_000, "base": 60_000_000, "big": 210_000_000}
@@ -19,16 +28,26 @@ SIZES = {128: "tiny", 256: "mini", 1024: "big"}
 
 @dataclass
 class FakeDevice:
-    """A device of so many multiplications of a weight by a token a second; asked: the sizes that it has measured."""
+    """A device of so many multiplications of a weight by a token a second.
+
+    room           tokens of the largest batch that fits into its memory
+    asked, tried   sizes of models, and of batches, that it has measured
+    """
 
     text: TextStatistics
     operations: float
     on_gpu: bool = False
     devices: int = 1
+    room: float = math.inf
     asked: list[str] = field(default_factory=list)
+    tried: list[int] = field(default_factory=list)
 
     def weights(self, config: TrainConfig) -> int:
         return WEIGHTS[size_of(config)]
+
+    def fits(self, config: TrainConfig) -> bool:
+        self.tried.append(config.batch.tokens)
+        return config.batch.tokens <= self.room
 
     def cost(self, config: TrainConfig, *, validating: bool = False) -> Cost:
         self.asked.append(size_of(config))
@@ -135,10 +154,74 @@ def test_batches_hold_several_of_the_longest_sentences():
     assert chosen(10_000, operations=SLOW, long_length=300).batch.tokens == 2400
 
 
-def test_batches_are_divided_among_devices():
-    text = text_of(5_000_000)
-    device = FakeDevice(text, FAST, on_gpu=True, devices=2)
-    assert choose_settings(configured(), text, device)[0].batch.tokens == 8192
+def test_updates_are_larger_on_a_gpu():
+    assert chosen(50_000_000, "model=base", operations=FAST).batch.tokens == 16_384
+    assert chosen(50_000_000, "model=base", operations=FAST, on_gpu=True).batch.tokens == 32_768
+    assert chosen(50_000_000, operations=FAST, on_gpu=True).batch.tokens == 32_768
+    assert chosen(5_000, operations=SLOW, on_gpu=True).batch.tokens == 4_096
+
+
+def batch_of(*words: str, reasons: list[str] | None = None, **device: Any) -> tuple[int, int]:
+    """Tokens of a batch and batches of an update, with a fixed recipe on a GPU."""
+    config, text = configured("recipe=fixed", *words), text_of(5_000_000)
+    trials = FakeDevice(text, FAST, **{"on_gpu": True, **device})
+    choice = choose_batch_size(config, text, trials)
+    if reasons is not None:
+        reasons.append(choice.reason)
+    batch = with_choice(config, choice).batch
+    return batch.tokens, batch.accumulation
+
+
+BASE = ("model=base", "batch.tokens=auto")
+
+
+@pytest.mark.parametrize("devices", [1, 2, 3, 8])
+@pytest.mark.parametrize("room", [math.inf, 9_000, 2_500])
+@pytest.mark.parametrize("words", [BASE, (*BASE, "batch.update_tokens=100_000")])
+def test_an_update_has_one_size_on_any_devices(words, devices, room):
+    tokens, accumulation = batch_of(*words, devices=devices, room=room)
+    update = 32_768 if words == BASE else 100_000
+    assert tokens <= room
+    # batches are multiples of 8 tokens
+    assert update - 8 * devices * accumulation < tokens * accumulation * devices <= update
+
+
+def test_batches_are_the_largest_powers_of_two_that_fit():
+    reasons = []
+    assert batch_of(*BASE, room=16_384, reasons=reasons) == (16_384, 2)
+    assert batch_of(*BASE, room=16_383, reasons=reasons) == (8_192, 4)
+    assert batch_of(*BASE, devices=8, reasons=reasons) == (4_096, 1)
+    assert reasons == [
+        "updates of 32,768 tokens; batches of 32,768 take too much of the free memory",
+        "updates of 32,768 tokens; batches of 16,384 take too much of the free memory",
+        "updates of 32,768 tokens on 8 devices together",
+    ]
+    assert batch_of("model=big", "batch.tokens=auto") == (32_768, 1)
+    assert batch_of("model=mini", "batch.tokens=auto") == (4_096, 1)
+
+
+def test_where_nothing_fits_the_smallest_batch_is_divided_by_need():
+    assert batch_of(*BASE, room=0) == (512, 64)
+
+
+def test_numbers_that_are_given_stay_beside_a_size_of_updates():
+    assert batch_of(*BASE, "batch.accumulation=2") == (16_384, 2)
+    assert batch_of(*BASE, "batch.accumulation=2", room=9_000) == (8_192, 2), "a smaller update, as asked for"
+    assert batch_of("batch.tokens=4096", "batch.update_tokens=32768") == (4_096, 8)
+    reasons = []
+    assert batch_of("batch.tokens=4096", "batch.update_tokens=32768", devices=4, reasons=reasons) == (4_096, 2)
+    assert reasons == ["updates of 32,768 tokens on 4 devices together"]
+    assert batch_of("batch.tokens=4096", "batch.update_tokens=1000") == (4_096, 1)
+
+
+def test_on_a_cpu_batches_are_those_of_the_table():
+    device = FakeDevice(text_of(5_000_000), FAST)
+    config = configured("recipe=fixed", *BASE, "batch.update_tokens=65536")
+    values = choose_batch_size(config, device.text, device).values
+    assert values == {"batch.tokens": 16_384, "batch.accumulation": 4}
+    assert batch_of(*BASE, on_gpu=False) == (16_384, 1)
+    assert batch_of(*BASE, on_gpu=False, devices=2) == (8_192, 1)
+    assert not device.tried
 
 
 @pytest.mark.parametrize(

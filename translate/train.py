@@ -99,7 +99,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
 
         # Settings that are not given, by text, speed of the device and run.max_minutes; a continued run has them.
         if not folder.has_begun:
-            config = recommend(config, data, world)
+            config = recommend(config, data, world, base)
         reporter.config, decision = config, decide_run(config)
         manifest = describe_run(config, data, base, folder, world)
         data = keep_held_out(data, folder, world)

@@ -7,7 +7,7 @@ Letters: N pairs of the corpus, M of an epoch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -21,6 +21,7 @@ BATCHES_PER_GROUP = 8  # pairs of one group are divided by their sampled lengths
 GROUPS_AT_ONCE = 16  # whose sampled ids the loader has in memory
 # beyond any use; with larger values an update would never end, or lengths not be integers of 32 bits
 _MOST = {"tokens": 2**30, "accumulation": 100_000, "length_multiple": 1024, "sentence_multiple": 2**20}
+_MOST_UPDATE_TOKENS = 2**40
 Item = TypeVar("Item")
 Indices = NDArray[np.int64]
 Lengths = NDArray[np.int32]
@@ -30,18 +31,23 @@ Lengths = NDArray[np.int32]
 class BatchConfig:
     """Size of batches.
 
-    tokens             most tokens on either side of a batch, padding included, and most rows of logits
+    tokens             most tokens on either side of a batch, padding included, and most rows of logits. The option also
+                       takes the word auto: as many as the device has memory for (training/batch_memory.py)
     accumulation       batches per update, on each device
+    update_tokens      tokens on either side of an update, of all its batches on all devices, by which tokens=auto, and
+                       accumulation unless it is given, are chosen; 0: by the width of the model
     length_multiple    lengths are rounded up, so that shapes recur and kernels can be reused
     sentence_multiple  likewise the number of sentences, rounded down
     """
 
     tokens: int = 4096
     accumulation: int = 1
+    update_tokens: int = 0
     length_multiple: int = 2
     sentence_multiple: int = 8
 
     def check(self) -> None:
+        require_between("batch.update_tokens", self.update_tokens, 0, _MOST_UPDATE_TOKENS)
         for key, most in _MOST.items():
             require_between(f"batch.{key}", getattr(self, key), 1, most)
 
@@ -190,6 +196,28 @@ def epoch_pairs(repeats: NDArray[np.float32], *, seed: int, epoch: int) -> Indic
     # the fraction is drawn anew in each epoch: over many, every pair gets its share
     counts = whole + (random.random(len(repeats)) < repeats - whole)
     return random.permutation(np.repeat(np.arange(len(repeats)), counts))
+
+
+def largest_batches(batches: Sequence[PlannedBatch], lengths: tuple[Lengths, Lengths], *, packed: bool) -> list[int]:
+    """Indices of the batches that may need the most memory: of longest source, longest target, and most positions.
+
+    lengths  (N,) each, see BatchPlan.epoch
+    """
+    sizes = []
+    for batch in batches:
+        pairs = pairs_in(batch.pairs)
+        source, target = (side[pairs].astype(np.int64) + 1 for side in lengths)
+        if packed:
+            longest, positions = (source.max(), target.max()), source.sum() + target.sum()
+        else:
+            longest = batch.source_length, batch.target_length
+            positions = len(batch.pairs) * sum(longest)
+        sizes.append((*longest, positions))
+    found = [
+        max(range(len(sizes)), key=lambda index: (sizes[index][side], sizes[index][-1]))  # the fuller of equal ones
+        for side in range(3)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def pairs_in(rows: Indices) -> Indices:

@@ -1,7 +1,8 @@
-"""Batches that do not fit into memory: they are halved until their parts fit, and their sizes are remembered.
+"""Batches and memory: a size that fits is found before a run; batches that do not fit are halved during one.
 
-All losses are sums over sentences, divided by the number of target tokens of the whole update, so that the gradient of
-the parts is that of the batch, except for rounding and different dropout masks.
+During a run they are halved until their parts fit, and their sizes are remembered. All losses are sums over sentences,
+divided by the number of target tokens of the whole update, so that the gradient of the parts is that of the batch,
+except for rounding and different dropout masks.
 
 Processes exchange gradients during the backward pass of the last batch, by hooks that all must reach: one process alone
 could not recover from an error in that pass. So the last batch must have a size that has fitted before; otherwise a
@@ -11,19 +12,81 @@ repeats its update while the others wait.
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from translate.batch import Batch, Side, pack_batch, pad_batch
 from translate.errors import UserError
+from translate.training.open_options import Choice, with_choice
+
+if TYPE_CHECKING:
+    from translate.training.config import TrainConfig
 
 logger = logging.getLogger(__name__)
 Shape = tuple[int, ...]  # see Batch.shape
 RandomState = dict[str, torch.Tensor | None]
+_MULTIPLE = 8  # of tokens in a batch: units for matrix products compute as many rows at once
+_LEAST_TRIED = 512  # tokens; where batches of so many do not fit, they are halved during the run
+# Of the free memory, for the largest batches of an epoch: others have larger ones, and CUDA graphs and fragmentation
+# take memory, too.
+_MEMORY_SHARE = 0.8
+
+
+def divide_update(
+    config: TrainConfig, update: int, devices: int, fits: Callable[[TrainConfig], bool], *, cause: str
+) -> Choice:
+    """Tokens per batch and batches per update, as far as they are open, for updates of so many tokens on all devices.
+
+    fits   True for a configuration whose batches are not too large
+    cause  why larger batches are not chosen
+    """
+    batch, is_open = config.batch, "batch.accumulation" in config.chosen
+    share, note = max(1, update // devices), ""
+    if "batch.tokens" not in config.chosen:
+        # unless the user sets the size of updates, it is that of the batches
+        parts = round(share / batch.tokens) if batch.update_tokens else batch.accumulation
+        return _size_choice(batch.tokens, max(1, parts), devices)
+    parts = 1 if is_open else batch.accumulation
+    while True:
+        size = max(_MULTIPLE, share // parts // _MULTIPLE * _MULTIPLE)
+        choice = _size_choice(size, parts if is_open else batch.accumulation, devices, note)
+        if size <= _LEAST_TRIED or fits(with_choice(config, choice)):
+            return choice
+        note = f"; batches of {size:,} {cause}"
+        parts *= 2
+
+
+def _size_choice(tokens: int, accumulation: int, devices: int, note: str = "") -> Choice:
+    """A size of batches, with that of updates as the reason; note: on larger batches."""
+    reason = f"updates of {tokens * accumulation * devices:,} tokens"
+    if devices > 1:
+        reason += f" on {devices} devices together"
+    return Choice({"batch.tokens": tokens, "batch.accumulation": accumulation}, reason + note)
+
+
+def has_room(work: Callable[[], None], device: torch.device) -> bool:
+    """Do some work on a GPU; True if a part of the memory that was free stays so. On a CPU always: it is unknown."""
+    free_memory(device)
+    if device.type != "cuda":
+        work()
+        return True
+    free, before = torch.cuda.mem_get_info(device)[0], torch.cuda.memory_allocated(device)
+    work()
+    return torch.cuda.max_memory_allocated(device) - before <= _MEMORY_SHARE * free
+
+
+def free_memory(device: torch.device) -> None:
+    """Free the memory of models that are no longer used, and count the peak anew."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 class BatchMemory:
@@ -95,6 +158,13 @@ class BatchMemory:
     def fits(self, batch: Batch) -> bool:
         """True if a batch as large has fitted before."""
         return any(_covers(shape, batch.shape) for shape in self._fitting)
+
+
+class UndividedMemory(BatchMemory):
+    """Memory of a trial, in which a batch that does not fit is an error."""
+
+    def note_too_large(self, batch: Batch, *, exchanging: bool) -> None:
+        raise MemoryError
 
 
 def halves_of(batch: Batch) -> list[Batch]:

@@ -175,6 +175,8 @@ class TrainConfig:
     recipe  auto, the default without an experiment: settings that you leave out are chosen for the text, the device and
             run.max_minutes. fixed: they are the same for any text
     plan    print settings, memory and time of the run without training
+    batch   tokens=auto: batches as large as the memory of the GPU allows, as many as make an update of
+            batch.update_tokens (0: by the width of the model) on all devices together
     split   lines to translate in parts, in validation and test, and later by the model. auto: lines with more sentences
             than training lines usually have; never: only lines too long for the model, as for summarisation;
             sentences: all lines of several sentences, at every sentence end
@@ -223,6 +225,7 @@ class TrainConfig:
         for name, logger in self.logger.items():
             logger.check(f"logger.{name}")
         self._check_times()
+        self._check_update_tokens()
         self._check_vocabularies()
         if self.data.context and (self.augmentation.is_on or self.back_translation.monolingual):
             raise UserError("data.context: augmentation and back_translation take lines out of context: leave one out")
@@ -244,6 +247,14 @@ class TrainConfig:
                     f"auxiliary={name} needs attention weights, and model.architecture={self.model.architecture} "
                     "returns none with these settings"
                 )
+
+    def _check_update_tokens(self) -> None:
+        """Raise UserError for a size of updates beside numbers that set another one."""
+        if self.batch.update_tokens and not {"batch.tokens", "batch.accumulation"} & set(self.chosen):
+            raise UserError(
+                f"batch.update_tokens={self.batch.update_tokens} has no effect beside batch.tokens and "
+                "batch.accumulation: set it to 0, or leave one of them out"
+            )
 
     def _check_vocabularies(self) -> None:
         """Raise UserError for settings that contradict the vocabulary, before it is learned; a base model has one."""

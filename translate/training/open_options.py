@@ -27,6 +27,7 @@ OPEN_OPTIONS = (
     "tokenizer.vocab_size",
     "model.*",
     "batch.tokens",
+    "batch.accumulation",
     "optimizer.learning_rate",
     "optimizer.weight_decay",
     "schedule.name",

@@ -51,7 +51,7 @@ def plan(config: TrainConfig) -> None:
         tokenizer = base.tokenizer if base else folder.tokenizer() or choose_tokenizer(config)
         data = world.main_first(lambda: prepare(config.data, tokenizer, verified=not world.is_main))
         if not folder.has_begun:
-            config = recommend(config, data, world)
+            config = recommend(config, data, world, base)
         trials = TrialUpdates(config, data, world, base)
         cost, weights = trials.cost(config, validating=True), trials.weights(config)
         if world.is_main:

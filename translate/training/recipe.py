@@ -1,4 +1,4 @@
-"""recipe=auto: measure the text, and choose the settings of a new run."""
+"""recipe=auto, and batch.tokens=auto: measure the text, and choose the open settings of a new run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from translate.checkpoint import LoadedModel
 from translate.data.dataset import CleanText
 from translate.data.prepare import ChooseTokenizer, Prepared
 from translate.distributed import World
@@ -18,6 +19,7 @@ from translate.training.recommended import (
     Choice,
     TextStatistics,
     choose_adaptation_rate,
+    choose_batch_size,
     choose_settings,
     choose_vocabulary,
 )
@@ -67,13 +69,15 @@ def text_statistics(data: Prepared) -> TextStatistics:
     )
 
 
-def recommend(config: TrainConfig, data: Prepared, world: World) -> TrainConfig:
-    """The configuration of a new run, with the settings that recipe=auto chooses; equal on all processes.
+def recommend(config: TrainConfig, data: Prepared, world: World, base: LoadedModel | None = None) -> TrainConfig:
+    """The configuration of a new run, with values for the options that are open; equal on all processes.
+
+    base  base model of an adaptation
 
     Logs the choices with their reasons.
     """
     if config.recipe is not Recipe.auto:
-        return _with_adaptation_rate(config)
+        return world.from_main(_with_few_choices(config, data, world, base))
     if data.tokenizer_config is not None:
         config = dataclasses.replace(config, tokenizer=data.tokenizer_config)
     text = text_statistics(data)
@@ -90,11 +94,19 @@ def recommend(config: TrainConfig, data: Prepared, world: World) -> TrainConfig:
     return world.from_main(config)
 
 
-def _with_adaptation_rate(config: TrainConfig) -> TrainConfig:
-    """The configuration of a new adaptation, with a learning rate for its method unless one is given."""
-    if config.adapt.begins_anew:
-        return config
-    choice = open_part(choose_adaptation_rate(config.adapt.method, config.model.d_model), config)
-    if choice.values:
-        logger.info(f"adapt={config.adapt.method} chooses {choice}")
-    return with_choice(config, choice)
+def _with_few_choices(config: TrainConfig, data: Prepared, world: World, base: LoadedModel | None) -> TrainConfig:
+    """The configuration with what other recipes leave open: the rate of an adaptation, and the size of batches."""
+    choices = dict[str, Choice]()
+    if not config.adapt.begins_anew:
+        method = config.adapt.method
+        choices[f"adapt={method}"] = choose_adaptation_rate(method, config.model.d_model)
+    if any(key.startswith("batch.") for key in config.chosen):
+        trials = TrialUpdates(config, data, world, base)
+        key = "batch.tokens=auto" if "batch.tokens" in config.chosen else "batch.update_tokens"
+        choices[key] = choose_batch_size(config, text_statistics(data), trials)
+    for key, choice in choices.items():
+        if (left_open := open_part(choice, config)).values:
+            logger.info(f"{key} chooses {left_open}")
+        config = with_choice(config, choice)
+    config.check()
+    return config

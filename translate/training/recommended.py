@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from translate.training.batch_memory import divide_update
 from translate.training.open_options import SIZE, Choice, open_part, with_choice, with_size
 
 if TYPE_CHECKING:
@@ -48,22 +49,30 @@ TEXT_DEFAULTS = (
 class ModelDefaults:
     """Settings for a model of at most this width.
 
-    batch_tokens   tokens per update, on all devices together
-    learning_rate  peak: the wider the model, the lower
+    update_tokens      tokens per update, on all devices together
+    gpu_update_tokens  likewise on GPUs, which need large batches to be fast
+    learning_rate      peak: the wider the model, the lower
     """
 
     width: float
-    batch_tokens: int
+    update_tokens: int
+    gpu_update_tokens: int
     learning_rate: float
     warmup_steps: int
 
 
 MODEL_DEFAULTS = {
-    "tiny": ModelDefaults(width=192, batch_tokens=1024, learning_rate=3e-3, warmup_steps=400),
-    "mini": ModelDefaults(width=384, batch_tokens=1024, learning_rate=2e-3, warmup_steps=400),
-    "small": ModelDefaults(width=640, batch_tokens=16_384, learning_rate=1e-3, warmup_steps=4000),
-    "base": ModelDefaults(width=640, batch_tokens=16_384, learning_rate=1e-3, warmup_steps=4000),
-    "big": ModelDefaults(width=math.inf, batch_tokens=32_768, learning_rate=5e-4, warmup_steps=4000),
+    "tiny": ModelDefaults(width=192, update_tokens=1024, gpu_update_tokens=4096, learning_rate=3e-3, warmup_steps=400),
+    "mini": ModelDefaults(width=384, update_tokens=1024, gpu_update_tokens=4096, learning_rate=2e-3, warmup_steps=400),
+    "small": ModelDefaults(
+        width=640, update_tokens=16_384, gpu_update_tokens=32_768, learning_rate=1e-3, warmup_steps=4000
+    ),
+    "base": ModelDefaults(
+        width=640, update_tokens=16_384, gpu_update_tokens=32_768, learning_rate=1e-3, warmup_steps=4000
+    ),
+    "big": ModelDefaults(
+        width=math.inf, update_tokens=32_768, gpu_update_tokens=32_768, learning_rate=5e-4, warmup_steps=4000
+    ),
 }
 
 # Factors of a new model's rate. All weights, moved as fast as new ones, forget what they know; few new weights have to
@@ -71,8 +80,8 @@ MODEL_DEFAULTS = {
 ADAPTATION_FACTORS = {"full": 0.1, "lora": 1.0, "adapter": 1.0, "prefix": 10.0}
 
 _ENOUGH_UPDATES = 16_000  # a run with fewer uses smaller batches
-_MIN_BATCH, _MIN_BATCH_ON_GPU = 1024, 4096  # on a GPU, smaller batches are not faster
-_MIN_SENTENCES = 8  # long sentences that a batch has room for
+_MIN_UPDATE, _MIN_UPDATE_ON_GPU = 1024, 4096  # on a GPU, smaller ones are not faster
+_MIN_SENTENCES = 8  # long sentences that an update has room for
 _FEW_EPOCHS, _MIN_DROPOUT = 10, 0.1
 _DECAY_SHARE = 0.4
 _WEIGHT_DECAYS = (0.01, 0.3)  # minimum, maximum
@@ -113,6 +122,7 @@ class Trials(Protocol):
     devices: int
 
     def weights(self, config: TrainConfig) -> int: ...
+    def fits(self, config: TrainConfig) -> bool: ...
     def cost(self, config: TrainConfig, *, validating: bool = False) -> Cost: ...
 
 
@@ -146,11 +156,12 @@ def choose_settings(config: TrainConfig, text: TextStatistics, trials: Trials) -
     """Choose all open options except those of the vocabulary; also returns the choices with their reasons."""
     size, tokens = _choose_model(config, text, trials)
     config = with_choice(config, size)
-    batch = _choose_batch(config, text, trials, tokens)
-    config = with_choice(config, batch)
+    batch, rate = choose_batch_size(config, text, trials, tokens), _choose_rate(config, tokens)
+    config = with_choice(with_choice(config, batch), rate)
     cost = trials.cost(config, validating=True)
     updates = run_updates(config, text, cost)
-    choices = [size, batch, _choose_regularisation(config, text, cost, updates), _choose_length(config, cost, updates)]
+    regularisation, length = _choose_regularisation(config, text, cost, updates), _choose_length(config, cost, updates)
+    choices = [size, batch, rate, regularisation, length]
     for choice in choices:
         config = with_choice(config, choice)
     return config, [open_part(choice, config) for choice in choices]
@@ -177,26 +188,46 @@ def _choose_model(config: TrainConfig, text: TextStatistics, trials: Trials) -> 
 
 def _tokens_of_run(config: TrainConfig, text: TextStatistics, trials: Trials) -> int:
     """Number of target tokens in a run with this model."""
-    config = with_choice(config, Choice({"batch.tokens": _batch_tokens(config, text, trials)}, "trial"))
+    smallest = Choice({"batch.tokens": _smallest_update(text, trials)}, "trial")
+    config = with_choice(config, choose_batch_size(config, text, trials) if _has_steps(config) else smallest)
     cost = trials.cost(config)
     return run_updates(config, text, cost) * text.target_tokens // cost.updates_per_epoch
 
 
-def _batch_tokens(config: TrainConfig, text: TextStatistics, trials: Trials, tokens: int = 0) -> int:
-    """Tokens per batch of one device, for a run of so many tokens; tokens=0: the smallest batch, for trials."""
+def choose_batch_size(config: TrainConfig, text: TextStatistics, trials: Trials, tokens: float = math.inf) -> Choice:
+    """Choose tokens per batch, as many as memory allows on a GPU, and batches per update.
+
+    tokens  target tokens in the run
+    """
+    update = _update_tokens(config, text, trials, tokens)
+    if trials.on_gpu:
+        return divide_update(config, update, trials.devices, trials.fits, cause="take too much of the free memory")
+    most = max(model_defaults(config.model.d_model).update_tokens, _smallest_update(text, trials))
+    return divide_update(
+        config, update, trials.devices, lambda sized: sized.batch.tokens <= most, cause="are not faster on a CPU"
+    )
+
+
+def _update_tokens(config: TrainConfig, text: TextStatistics, trials: Trials, tokens: float) -> int:
+    """Tokens of an update, on all devices together, in a run of so many target tokens."""
+    if config.batch.update_tokens:
+        return config.batch.update_tokens
     row = model_defaults(config.model.d_model)
-    smallest = max(_MIN_BATCH_ON_GPU if trials.on_gpu else _MIN_BATCH, _MIN_SENTENCES * text.long_length)
-    # if the number of updates is given, large batches do not reduce it
-    wanted = row.batch_tokens if _has_steps(config) else min(row.batch_tokens, tokens // _ENOUGH_UPDATES)
-    wanted //= trials.devices * config.batch.accumulation
-    return max(smallest, 1 << max(wanted, 1).bit_length() - 1)  # a power of two
+    wanted = row.gpu_update_tokens if trials.on_gpu else row.update_tokens
+    # if the number of updates is given, large ones do not reduce it
+    if not _has_steps(config):
+        wanted = int(min(wanted, tokens / _ENOUGH_UPDATES))
+    return max(_smallest_update(text, trials), 1 << max(wanted, 1).bit_length() - 1)  # a power of two
 
 
-def _choose_batch(config: TrainConfig, text: TextStatistics, trials: Trials, tokens: int) -> Choice:
-    """Choose batch size, learning rate and schedule; tokens: target tokens in the run."""
+def _smallest_update(text: TextStatistics, trials: Trials) -> int:
+    return max(_MIN_UPDATE_ON_GPU if trials.on_gpu else _MIN_UPDATE, _MIN_SENTENCES * text.long_length)
+
+
+def _choose_rate(config: TrainConfig, tokens: int) -> Choice:
+    """Choose learning rate and schedule; tokens: target tokens in the run."""
     row = model_defaults(config.model.d_model)
     values = {
-        "batch.tokens": _batch_tokens(config, text, trials, tokens),
         "optimizer.learning_rate": row.learning_rate,
         "schedule.name": "warmup_stable_decay",
         "schedule.max_warmup_steps": row.warmup_steps,

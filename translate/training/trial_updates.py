@@ -1,4 +1,4 @@
-"""Speed of a configuration on this machine, measured in a few updates and a validation that are discarded."""
+"""Speed and memory of a configuration on this machine, measured in a few updates that are discarded."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from statistics import median
 import torch
 
 from translate.checkpoint import LoadedModel, vocabularies_of
+from translate.data.batching import largest_batches
 from translate.data.corpora import ParallelText
 from translate.data.loader import DataPosition, UpdateStream
 from translate.data.prepare import Prepared
 from translate.distributed import World
+from translate.memory import is_out_of_memory
 from translate.models import build_model
+from translate.training.batch_memory import UndividedMemory, free_memory, has_room
 from translate.training.compute_config import FastPath
 from translate.training.config import TrainConfig
 from translate.training.manifest import new_manifest
@@ -24,6 +27,7 @@ from translate.training.parallel import ParallelModel, TrainingDecision, decide_
 from translate.training.parts import make_model, update_stream
 from translate.training.recommended import Cost
 from translate.training.state import TrainState
+from translate.training.step import train_step
 from translate.training.update_ways import Workload, likely
 from translate.training.validation import Validator
 
@@ -50,6 +54,43 @@ class TrialUpdates:
         with torch.device("meta"):
             model = build_model(config.model, vocabularies_of(self._data.tokenizer))
         return sum(weight.numel() for weight in model.parameters())
+
+    def fits(self, config: TrainConfig) -> bool:
+        """True if the largest batches of this configuration have room in the memory of every device."""
+        return all(self._world.gather_results(lambda: self._fits_here(config)))
+
+    def _fits_here(self, config: TrainConfig) -> bool:
+        decision = decide_run(config)
+        torch.manual_seed(config.run.seed)
+        try:
+            return has_room(lambda: self._make_largest_updates(config, decision), decision.device)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return False
+        finally:
+            free_memory(decision.device)
+
+    def _make_largest_updates(self, config: TrainConfig, decision: TrainingDecision) -> None:
+        """Make updates of the largest batches of an epoch. Raises an out-of-memory error where one does not fit."""
+        alone = World()  # an error in the midst of an exchange would leave the other processes waiting
+        model = parallelize(make_model(config, self._data, self._base), alone, decision)
+        model = dataclasses.replace(model, memory=UndividedMemory())
+        optimizer = make_optimizer(model.module, config.optimizer)
+        state = TrainState(model, optimizer, ema_decay=config.averaging.ema_decay)
+        # a batch computed beside the gradients of an earlier one, or beside those that DDP keeps, needs more memory
+        count = 2 if config.batch.accumulation > 1 or self._world.size > 1 else 1
+        single = dataclasses.replace(config, batch=dataclasses.replace(config.batch, accumulation=1))
+        with update_stream(single, self._data, decision, alone) as stream:
+            lengths = self._data.train.source_lengths, self._data.train.target_lengths
+            largest = largest_batches(stream.plan(DataPosition()), lengths, packed=stream.packed)
+            # the first one twice: the optimizer allocates its state in the first update
+            for step, index in enumerate([largest[0], *largest], start=1):
+                stream.close()
+                stream.seek(DataPosition(batches=index))
+                update = stream.next(0.0)
+                result = train_step(model, optimizer, update.batches * count, config, alone, step=step).result()
+                state.advance(update, target_tokens=result.target_tokens)
 
     def cost(self, config: TrainConfig, *, validating: bool = False) -> Cost:
         """Cost of updates and, if `validating`, of a validation, as measured by the main process."""
