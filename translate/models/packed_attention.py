@@ -45,8 +45,8 @@ def attend_packed_short(query: Tensor, key: Tensor, value: Tensor, mask: Attenti
         bias=None,
         cu_seqlens_q=mask.query_offsets,
         cu_seqlens_k=mask.key_offsets,
-        max_seqlen_q=mask.max_queries,
-        max_seqlen_k=mask.max_keys,
+        max_seqlen_q=min(mask.max_queries, len(query)),  # upper bounds; above the number of all tokens they are refused
+        max_seqlen_k=min(mask.max_keys, len(key)),
         dropout_p=0.0,
         custom_mask_type=int(mask.causal),
         compute_log_sumexp=torch.is_grad_enabled(),
