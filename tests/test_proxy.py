@@ -104,7 +104,9 @@ def write_configuration(folder: Path, *, port: int, plain_port: int, service: in
     folders = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
     (folder / "nginx.conf").write_text(
         f"worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;\n"
-        f"events {{ worker_connections 64; }} http {{ gzip on; {folders} include {folder}/site.conf; }}\n"
+        "events { worker_connections 64; }\n"
+        # the access log is by default in a folder that only root may write to
+        f"http {{ access_log off; gzip on; {folders} include {folder}/site.conf; }}\n"
     )
 
 
