@@ -16,7 +16,7 @@ from translate.decoding.config import SearchConfig, SearchMethod
 from translate.decoding.native_engine import NativeEngine, search_batch, start_search
 from translate.decoding.search.beam import BeamSearch
 from translate.decoding.step_graphs import Size, StepGraphs
-from translate.device import Precision
+from translate.device import Capabilities, Precision
 from translate.gpu_check.launches import work_of
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.tokenizer import EOS
@@ -91,6 +91,15 @@ def on_pretended_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
     monkeypatch.setattr(native_engine, "copy_to_cpu", lambda numbers: (numbers.clone(), None))
     monkeypatch.setattr(step_graphs, "STEPS_BEFORE", 0)
+
+
+@pytest.mark.parametrize(("graphs", "expected"), [(True, "recorder"), (False, None)])
+def test_graphs_can_be_switched_off(monkeypatch, graphs, expected):
+    monkeypatch.setattr(native_engine, "CudaRecorder", lambda device: "recorder")
+    monkeypatch.setattr(native_engine, "capabilities", lambda device: Capabilities(on_gpu=True))
+    device = SimpleNamespace(type="cuda")
+    found = NativeEngine(model=small_model(), device=device, precision=Precision.fp32, graphs=graphs)
+    assert found.recorder == expected
 
 
 @pytest.fixture(scope="module")

@@ -161,6 +161,7 @@ def load_native(paths: list[str], config: DecodingConfig) -> tuple[NativeEngine,
         batch_sentences=config.batch_sentences,
         precision=config.precision,
         workers=config.workers,
+        graphs=config.graphs,
     )
     return engine, loaded[0].tokenizer, loaded[0].manifest
 

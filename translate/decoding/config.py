@@ -173,6 +173,7 @@ class DecodingConfig:
                        was trained with case=keep; restore: in any case; keep: no line
     threads            of the CPU; 0: as many as PyTorch takes by itself
     workers            processes on a CPU that share its threads and the sentences; 0: one for every thread
+    graphs             steps of plain searches on a GPU are recorded and replayed as CUDA graphs, where that is possible
     """
 
     search: SearchConfig = field(default_factory=SearchConfig)
@@ -192,6 +193,7 @@ class DecodingConfig:
     device: Device = Device.auto
     threads: int = 0
     workers: int = 0
+    graphs: bool = True
 
     def check(self) -> None:
         """Raise UserError for a value out of its range, before a model is loaded."""
@@ -218,7 +220,7 @@ class DecodingConfig:
                 raise UserError(f"{option} is for commands that translate lines: {instead}")
 
 
-_ONLY_FOR_SPEED = {"batch_tokens", "batch_sentences", "threads", "workers"}
+_ONLY_FOR_SPEED = {"batch_tokens", "batch_sentences", "threads", "workers", "graphs"}
 
 
 def deciding_options(config: DecodingConfig) -> dict[str, Any]:

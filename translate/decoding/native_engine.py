@@ -92,6 +92,7 @@ class NativeEngine:
     precision        auto: the fastest of the device (translate.device); after construction the one in use
     workers          processes with one thread each, which are faster on a CPU than threads that share every matrix
                      product; 0: as many as there are threads
+    graphs           decoding steps are recorded as CUDA graphs, on a GPU
     recorder         of decoding steps as graphs; None: on a GPU that of CUDA graphs, on a CPU none
     """
 
@@ -101,6 +102,7 @@ class NativeEngine:
     batch_sentences: int = 0
     precision: Precision = Precision.auto
     workers: int = 0
+    graphs: bool = True
     recorder: Recorder | None = None
 
     def __post_init__(self) -> None:
@@ -109,7 +111,7 @@ class NativeEngine:
         self.precision = decoding_precision(self.precision, capabilities(self.device))
         self.arithmetic = Arithmetic(self.device, self.precision)
         self.arithmetic.check(self.model)
-        if self.device.type == "cuda" and self.recorder is None:
+        if self.graphs and self.device.type == "cuda" and self.recorder is None:
             self.recorder = CudaRecorder(self.device)
         self._graphs: StepGraphs | None = None
 

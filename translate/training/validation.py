@@ -30,6 +30,7 @@ from translate.losses import label_smoothed_cross_entropy
 from translate.models.seq2seq import evaluation_mode
 from translate.signals import stop_signals
 from translate.tags import tagging_of
+from translate.training.compute_config import FastPath
 from translate.training.config import TrainConfig
 from translate.training.parallel import ParallelModel
 from translate.training.validation_config import BY_INTERVAL, LOSS
@@ -160,6 +161,7 @@ class Validator:
             device=model.device,
             batch_tokens=config.validation.batch_tokens,
             precision=precision,
+            graphs=config.compute.path is not FastPath.eager,
         )
         # every line of the evaluation sets has its tag already
         tagging = dataclasses.replace(tagging_of(manifest, data.tokenizer), tag="")
