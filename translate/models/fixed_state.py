@@ -43,7 +43,7 @@ class FixedCache(KeyValueCache):
         self.newest = newest
 
     def layers(self) -> Sequence[LayerCache]:
-        return [FixedLayer(layer, self.newest) for group in self.groups for layer in group]
+        return [FixedLayer(layer, self.newest) for layer in self._layers]
 
     def overwrite(self, other: KeyValueCache, num_hypotheses: int) -> None:
         """Write the other's sentences into the first rows; views of these stay as they are."""

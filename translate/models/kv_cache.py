@@ -99,6 +99,7 @@ class KeyValueCache:
 
     def __init__(self, groups: list[Tensor], slots: int):
         self.groups, self.slots = groups, slots
+        self._layers = [layer for group in groups for layer in group]  # views, once for all steps
 
     @classmethod
     def empty(cls, memory: TransformerMemory) -> KeyValueCache:
@@ -110,7 +111,7 @@ class KeyValueCache:
 
     def layers(self) -> Sequence[LayerCache]:
         """The layers with the slots in use; views, the cache is not copied."""
-        return [GrowingLayer(layer) for group in self.groups for layer in group.narrow(4, 0, self.slots)]
+        return [GrowingLayer(layer.narrow(3, 0, self.slots)) for layer in self._layers]
 
     def select(self, rows: Tensor, slots: Tensor, num_hypotheses: int) -> KeyValueCache:
         """Keep these sentences, (B',), and of each these slots, (B', L')."""
