@@ -182,7 +182,7 @@ def test_a_sentence_that_diverges_leaves_no_trace_in_the_buffers(on_pretended_gp
     by_graphs = engine(model, Repeating())
     by_graphs.search([long, short], BEAM)  # records steps of sound sentences
     with pytest.raises(DivergedError):
-        by_graphs.search([long[1:] + (29,), long], BEAM)
+        by_graphs.search([(*long[1:], 29), long], BEAM)
     assert_equal(by_graphs.search([short, short], BEAM), expected * 2)
 
 
