@@ -17,6 +17,7 @@ from translate.decoding.native_engine import NativeEngine, search_batch, start_s
 from translate.decoding.search.beam import BeamSearch
 from translate.decoding.step_graphs import Size, StepGraphs
 from translate.device import Capabilities, Precision
+from translate.errors import DivergedError
 from translate.gpu_check.launches import work_of
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.tokenizer import EOS
@@ -178,6 +179,20 @@ def test_a_wrong_or_impossible_graph_is_named_and_left_out(model, expected, reco
     assert_equal(engine(model, recorder).search(SENTENCES, BEAM), expected)
     [message] = caplog.messages
     assert reason in message
+
+
+def test_a_sentence_that_diverges_leaves_no_trace_in_the_buffers(on_pretended_gpu):
+    """Numbers behind a shorter sentence are masked, but a weight of zero times a NaN is NaN."""
+    model = small_model(tying="none")  # the target's embeddings stay numbers
+    long, short = (5,) * 20, SENTENCES[6]
+    expected = search_batch(model, [short], BEAM)
+    with torch.no_grad():
+        model.source_embedding.tokens.weight[29] = torch.nan
+    by_graphs = engine(model, Repeating())
+    by_graphs.search([long, short], BEAM)  # records steps of sound sentences
+    with pytest.raises(DivergedError):
+        by_graphs.search([(*long[1:], 29), long], BEAM)
+    assert_equal(by_graphs.search([short, short], BEAM), expected * 2)
 
 
 @pytest.mark.parametrize("architecture", ["lstm", "transformer"])

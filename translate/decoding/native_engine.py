@@ -28,6 +28,7 @@ from translate.decoding.search.greedy import GreedySearch, SamplingSearch
 from translate.decoding.step_graphs import StepGraphs
 from translate.decoding.workers import num_useful_workers, run_in_processes
 from translate.device import Precision, capabilities, decoding_precision
+from translate.errors import DivergedError
 from translate.memory import is_out_of_memory, machine_memory
 from translate.models.seq2seq import Seq2Seq, evaluation_mode
 from translate.recording import CudaRecorder, Recorder
@@ -147,6 +148,9 @@ class NativeEngine:
                     self._search([sentences[index] for index in order], config, report)
                 except (RuntimeError, MemoryError) as error:
                     self._halve_batches(error, len(sentences[order[0]]))
+                except DivergedError:
+                    self._drop_graphs()  # NaNs in their buffers would spoil other sentences, masked or not
+                    raise
                 order = [index for index in order if index not in found]
             if was_training:  # it needs the memory
                 self._drop_graphs()

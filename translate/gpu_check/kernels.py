@@ -26,10 +26,8 @@ WIDTHS = (32, 64, 80, 128, 192, 256)
 HEADS = 2
 # of one batch: odd ones, powers of two, a single token, none
 QUERIES, KEYS = (1, 7, 0, 33, 5, 64), (3, 13, 0, 1, 37, 65)
-LONG_QUERIES, LONG_KEYS = (
-    (1, 129, 200, 70, 128),
-    (150, 33, 257, 1, 64),
-)  # for which packed sentences have another kernel
+# too long on average for the kernel of short packed sentences
+LONG_QUERIES, LONG_KEYS = (1, 129, 200, 70, 128), (150, 33, 257, 1, 64)
 TYPES = {torch.float32: Precision.fp32, torch.bfloat16: Precision.bf16, torch.float16: Precision.fp16}
 # Factors of the formula's own error that Dao et al. (2022, FlashAttention) allow in their tests: gradients pass
 # through two more products than outputs.
@@ -43,7 +41,7 @@ DRAWS, RATE = 64, 0.3  # of dropout
 class Case:
     """One kernel with one kind of input.
 
-    kernel  fused, weights (asked for), sigmoid, packed or packed long sentences: rows of the table in attend()
+    kernel  fused, weights (asked for), sigmoid, packed, or packed long (sentences): rows of the table in attend()
     causal  self-attention of a decoder; otherwise cross-attention
     """
 
