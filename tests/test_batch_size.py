@@ -19,7 +19,7 @@ from translate.data.prepare import Prepared, prepare
 from translate.distributed import World, join_world
 from translate.errors import UserError
 from translate.training import batch_memory, recipe, recommended, trial_updates
-from translate.training.batch_memory import has_room
+from translate.training.batch_memory import divide_update, has_room
 from translate.training.config import TrainConfig
 from translate.training.open_options import Recipe
 from translate.training.recommended import Cost
@@ -117,11 +117,27 @@ def test_a_run_takes_the_largest_batch_that_fits_and_keeps_it(corpus, tmp_path, 
     assert (stored(tmp_path)["tokens"], stored(tmp_path)["accumulation"]) == (64, 4)
     chosen = "batch.tokens=64 batch.accumulation=4  (updates of 256 tokens; batches of 128 take too much of the free "
     assert f"batch.tokens=auto chooses {chosen}memory)" in log_of(tmp_path)
-    # with more memory, and another size of updates
+    # with more memory
     monkeypatch.setattr(recipe, "recommend", lambda *_: pytest.fail("chosen again"))
-    train_here(corpus, tmp_path, **FLAT, **AUTO | {"batch__update_tokens": 1024}, run__max_steps=12)
+    with pytest.raises(UserError, match=r"batch\.update_tokens: 256 there, 1024 now .*set batch\.tokens or"):
+        train_here(corpus, tmp_path, **FLAT, **AUTO | {"batch__update_tokens": 1024}, run__max_steps=12)
+    train_here(corpus, tmp_path, **FLAT, **AUTO, run__max_steps=12)
     assert (stored(tmp_path)["tokens"], stored(tmp_path)["accumulation"]) == (64, 4)
     assert [change["key"] for change in changes_of(tmp_path)] == ["run.max_steps"]
+
+
+def test_no_batch_is_larger_than_its_option_allows():
+    config = composed([*OWN, "batch.tokens=auto", "batch.update_tokens=8589934592"])
+    tried = []
+
+    def fits(sized):
+        tried.append(sized.batch.tokens)
+        sized.batch.check()
+        return True
+
+    choice = divide_update(config, config.batch.update_tokens, 1, fits, cause="")
+    assert tried == [2**30]
+    assert choice.values == {"batch.tokens": 2**30, "batch.accumulation": 8}
 
 
 def test_recipe_auto_has_the_same_choice(corpus, on_gpu, monkeypatch):

@@ -314,7 +314,7 @@ def test_the_fastest_is_chosen_unless_eager_mode_is_about_as_fast():
 
 
 def test_a_way_that_is_asked_for_and_cannot_be_used_is_an_error(corpus, tmp_path):
-    with pytest.raises(UserError, match=r"compute\.fast_path=graphed: there are CUDA graphs on GPUs alone; use"):
+    with pytest.raises(UserError, match=r"compute\.fast_path=graphed: CUDA graphs need a GPU; use"):
         train_here(corpus, tmp_path / "run", compute__fast_path="graphed")
     with pytest.raises(UserError, match=r"compute\.compile=true means compute\.fast_path=compiled, not eager"):
         train_here(corpus, tmp_path / "run", compute__fast_path="eager", compute__compile="true")

@@ -20,8 +20,9 @@ from translate.errors import require_between
 BATCHES_PER_GROUP = 8  # pairs of one group are divided by their sampled lengths
 GROUPS_AT_ONCE = 16  # whose sampled ids the loader has in memory
 # beyond any use; with larger values an update would never end, or lengths not be integers of 32 bits
-_MOST = {"tokens": 2**30, "accumulation": 100_000, "length_multiple": 1024, "sentence_multiple": 2**20}
-_MOST_UPDATE_TOKENS = 2**40
+MOST_TOKENS = 2**30
+_MOST = {"tokens": MOST_TOKENS, "accumulation": 100_000, "length_multiple": 1024, "sentence_multiple": 2**20}
+_MOST_UPDATE_TOKENS = 2**36
 Item = TypeVar("Item")
 Indices = NDArray[np.int64]
 Lengths = NDArray[np.int32]

@@ -74,8 +74,7 @@ def start_search(
     max_length  most tokens that the model writes, without EOS
     """
     sources = [[*sentence, EOS] for sentence in sentences]
-    # EOS is one more token
-    limits = [1 + limit for limit in length_limits([len(source) for source in sources], config, max_length)]
+    limits = [1 + limit for limit in length_limits([len(x) for x in sources], config, max_length)]  # with EOS
     search = SEARCHES[config.method].start(sources, torch.tensor(limits, device=device), config)
     # all sentences of a job are constrained, or none is
     if isinstance(sentences[0], ConstrainedSentence):
@@ -218,12 +217,8 @@ class NativeEngine:
         """Number of sentences that all workers together may search for at a time, in half of the memory."""
         memory = capabilities(self.device).memory or machine_memory()
         limit = max(length_limits([len(longest_first[0]) + 1], config, self.max_length)) if longest_first else 1
-        return sentences_in_memory(
-            config,
-            memory // 2,
-            vocabulary_size=self.model.projection.out_features,
-            cached=self.model.cached_per_token * limit,
-        )
+        size, cached = self.model.projection.out_features, self.model.cached_per_token * limit
+        return sentences_in_memory(config, memory // 2, vocabulary_size=size, cached=cached)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -252,9 +247,8 @@ class DecodingJob:
                 active = sorted(set(range(len(batch.indices))) - set(finished))
                 report(batch.results(finished))
                 # at least one sentence leaves in each round, so the loop ends
-                new = self._start_sentences(
-                    queue, active=[batch.indices[row] for row in active], num_finished=len(finished)
-                )
+                staying = [batch.indices[row] for row in active]
+                new = self._start_sentences(queue, active=staying, num_finished=len(finished))
                 parts = finished, active, new
                 batch = self.graphs.refill(batch, *parts) if self.graphs else batch.refill(*parts)
 

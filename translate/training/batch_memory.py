@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from translate.batch import Batch, Side, pack_batch, pad_batch
+from translate.data.batching import MOST_TOKENS
 from translate.errors import UserError
 from translate.training.open_options import Choice, with_choice
 
@@ -56,7 +57,7 @@ def divide_update(
     while True:
         size = max(_MULTIPLE, share // parts // _MULTIPLE * _MULTIPLE)
         choice = _size_choice(size, parts if is_open else batch.accumulation, devices, note)
-        if size <= _LEAST_TRIED or fits(with_choice(config, choice)):
+        if size <= _LEAST_TRIED or (size <= MOST_TOKENS and fits(with_choice(config, choice))):
             return choice
         note = f"; batches of {size:,} {cause}"
         parts *= 2

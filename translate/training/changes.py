@@ -84,7 +84,7 @@ RULES: dict[str, Rule] = {
     "switch_out": RECORDED,
     "model": Rule(_BUILT),
     "batch": RECORDED,
-    "batch.update_tokens": FREE,  # what it has chosen is in config.yaml
+    "batch.update_tokens": Rule("the size of batches was chosen by it: set batch.tokens or batch.accumulation"),
     "adapt": Rule(_BUILT),
     "adapt.model": FREE,
     "loss": RESCORED,  # validation.metric=loss and ties are decided by the smoothed loss

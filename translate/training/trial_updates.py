@@ -164,7 +164,7 @@ class TrialUpdates:
 
 
 def seconds_per_token(seconds: Sequence[float], tokens: Sequence[int]) -> float:
-    """Mean of the usual updates; the others record a graph, which happens once for each shape of batches."""
+    """Mean of the usual updates: of others, some record a graph, once for each shape of batches; some are disturbed."""
     rates = [each / max(count, 1) for each, count in zip(seconds, tokens, strict=True)]
     usual = [rate <= _MUCH_SLOWER * median(rates) for rate in rates]
     return sum(compress(seconds, usual)) / max(sum(compress(tokens, usual)), 1)

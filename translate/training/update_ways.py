@@ -125,7 +125,7 @@ def cuda_recorder(workload: Workload, *, forbids_waiting: bool = True) -> CudaRe
     if reason := obstacle(workload):
         raise LeftOut(reason)
     if workload.model.device.type != "cuda":
-        raise LeftOut("there are CUDA graphs on GPUs alone")
+        raise LeftOut("CUDA graphs need a GPU")
     return CudaRecorder(workload.model.device, forbids_waiting=forbids_waiting)
 
 
