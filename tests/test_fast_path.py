@@ -224,16 +224,26 @@ def test_another_device_is_named_and_the_ways_are_tried_again(corpus, plain, tmp
     assert_same_state(folder, plain, 6)
 
 
-def test_a_resumed_run_of_graphs_equals_the_undisturbed_one(corpus, plain, tmp_path, monkeypatch):
-    monkeypatch.setattr(fast_path, "CANDIDATES", {"graphed": GRAPHED})
+@pytest.mark.parametrize(
+    "way",
+    [
+        GRAPHED,
+        partial(compiled, backend="eager"),
+        partial(compiled_and_recorded, recorder=Repeating(), backend="eager"),
+    ],
+    ids=["graphed", "compiled", "compiled_graphed"],
+)
+def test_a_resumed_run_equals_the_undisturbed_one_in_each_way(corpus, plain, tmp_path, monkeypatch, request, way):
+    name = request.node.callspec.id
+    monkeypatch.setattr(fast_path, "CANDIDATES", {name: way})
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    settings = {"compute__fast_path": "graphed"}
+    settings = {"compute__fast_path": name}
     train_here(corpus, whole, **settings)
     train_here(corpus, parts, until=4, **settings)
     assert "continuing from step 4" in train_here(corpus, parts, **settings)
     assert_same_state(parts, whole, 6)
-    # a graph reads its learning rate in fp32
-    assert loss_of(whole) == pytest.approx(loss_of(plain), rel=1e-3)
+    # a graph reads its learning rate in fp32; compiled code draws other dropout masks
+    assert loss_of(whole) == pytest.approx(loss_of(plain), rel=1e-3 if name == "graphed" else 1e-2)
 
 
 def test_compiled_updates_are_found_right_and_wrong_ones_are_not():
