@@ -35,13 +35,18 @@ def test_every_architecture_and_every_loss_takes_part():
     assert all(f"adapt={name}" in compared["adaptations"] for name in ("full", "lora", "adapter", "prefix"))
 
 
-def test_every_candidate_of_the_recipe_is_a_configuration(tmp_path):
-    common = compare_runs.COMMON["recipe"].split()
-    for own in compare_runs.COMPARISONS["recipe"].values():
+@pytest.mark.parametrize("comparison", ["recipe", "hand_tuned"])
+def test_every_candidate_is_a_configuration(comparison):
+    common = compare_runs.COMMON[comparison].split()
+    for own in compare_runs.COMPARISONS[comparison].values():
         config = composed([*common, *own.split()])
-        for part in (config.model, config.optimizer, config.sampling):
+        for part in (config.model, config.optimizer, config.sampling, config.batch):
             part.check()
-    assert set(compare_runs.COMMON.values()) == {"experiment=comparison", " ".join(common)}
+
+
+def test_other_comparisons_are_of_one_experiment():
+    others = {name: common for name, common in compare_runs.COMMON.items() if name not in ("recipe", "hand_tuned")}
+    assert set(others.values()) == {"experiment=comparison"}
 
 
 def test_comparison_on_several_corpora_has_a_folder_for_each(tmp_path):
