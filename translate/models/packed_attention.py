@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from translate.models.attention import AttentionMask
 
 
-# Tokens of a sentence, on average, up to which the memory-efficient kernel is used. For 32,768 tokens in 8 heads of 64,
-# 26 a sentence on average and 118 at most, it takes 0.19 ms forward and 0.39 ms backward on an H200, flash attention
-# 0.26 and 1.0 ms.
+# Tokens for each sentence that a batch has room for, up to which the memory-efficient kernel is used. For 32,768 tokens
+# in 8 heads of 64, 26 a sentence on average and 118 at most, it takes 0.19 ms forward and 0.39 ms backward on an H200,
+# flash attention 0.26 and 1.0 ms. The bound is an estimate.
 _SHORT = 48
 
 
