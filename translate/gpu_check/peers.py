@@ -1,4 +1,4 @@
-"""The same sizes of model in other libraries, for comparison: torch.nn.Transformer, and Hugging Face where installed.
+"""Models of the same sizes in other libraries, for comparison: torch.nn.Transformer, Hugging Face where installed.
 
 Both are trained as their users do it: padded batches of sentences of similar lengths, autocast, PyTorch's cross entropy
 of all logits, a fused AdamW, one operation after the other. Feed-forward layers are wider than ours by a half where
@@ -104,12 +104,13 @@ PEERS: dict[str, Callable[[TransformerConfig, int], nn.Module]] = {
 
 def ffn_width(config: TransformerConfig) -> int:
     """Width of feed-forward layers without a gate that have about as many parameters as the model's."""
-    width = config.ffn_dim * 3 / 2 if config.activation is Activation.swiglu else config.ffn_dim
-    return max(1, round(width / _ROUNDING)) * _ROUNDING
+    if config.activation is not Activation.swiglu:
+        return config.ffn_dim
+    return max(1, round(config.ffn_dim * 3 / 2 / _ROUNDING)) * _ROUNDING
 
 
 def of_similar_lengths(batches: Sequence[Batch]) -> list[Batch]:
-    """The same pairs as padded batches, as many, of about as many tokens each and with little padding."""
+    """Rearrange the pairs into as many padded batches of about equal numbers of tokens, with little padding."""
     pairs = [pair for batch in batches for pair in zip(*batch.pairs(), strict=True)]
     pairs.sort(key=lambda pair: (len(pair[0]), len(pair[1])))
     counts = np.array([0, *accumulate(len(source) + len(target) + 2 for source, target in pairs)])

@@ -180,7 +180,7 @@ class ParallelModel:
     """A model on its device, as it is saved and as it is trained.
 
     module      the plain model
-    forward     a forward pass with the same weights, compiled or synchronised between processes
+    forward     a forward pass with the same weights, synchronised between processes
     loss_scale  for training in fp16, else None
     casts       of the weights in bf16 or fp16; None: autocast makes them
     memory      of the device: sizes of batches that do not fit into it
@@ -215,14 +215,12 @@ class ParallelModel:
         return nullcontext()
 
 
-def parallelize(model: Seq2Seq, world: World, decision: TrainingDecision, *, compiled: bool = False) -> ParallelModel:
-    """Move a model to its device, compile it if wanted, and let several processes train it together."""
+def parallelize(model: Seq2Seq, world: World, decision: TrainingDecision) -> ParallelModel:
+    """Move a model to its device, and let several processes train it together."""
     device, precision = decision.device, decision.precision
     if device.type == "cuda":
         use_tf32()
     model = model.to(device)
-    if compiled:
-        model.compile()  # torch.compile() would rename the parameters, and checkpoints with them
     forward: nn.Module = model
     if world.size > 1:
         devices = [device.index] if device.type == "cuda" else None
@@ -234,6 +232,6 @@ def parallelize(model: Seq2Seq, world: World, decision: TrainingDecision, *, com
     # bf16 has the exponents of fp32 and needs none
     loss_scale = LossScale(device) if precision is Precision.fp16 else None
     dtype, casts = AUTOCAST.get(precision), None
-    if dtype is not None and not compiled:  # a compiled model fuses the casts of autocast
+    if dtype is not None:
         casts = WeightCasts(model, dtype, overlapping=world.size > 1)
     return ParallelModel(model, forward, device, precision, loss_scale, casts)

@@ -19,7 +19,6 @@ from translate.distributed import World
 from translate.memory import is_out_of_memory
 from translate.models import build_model
 from translate.training.batch_memory import UndividedMemory, free_memory, has_room
-from translate.training.compute_config import FastPath
 from translate.training.config import TrainConfig
 from translate.training.manifest import new_manifest
 from translate.training.optimizer import make_optimizer
@@ -96,8 +95,7 @@ class TrialUpdates:
         """Cost of updates and, if `validating`, of a validation, as measured by the main process."""
         decision = decide_run(config)
         torch.manual_seed(config.run.seed)
-        is_compiled = config.compute.path is FastPath.compiled
-        model = parallelize(make_model(config, self._data, self._base), self._world, decision, compiled=is_compiled)
+        model = parallelize(make_model(config, self._data, self._base), self._world, decision)
         with update_stream(config, self._data, decision, self._world) as stream:
             cost = self._updates(config, model, stream)
         if validating:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -113,10 +113,12 @@ def compiled_and_recorded(workload: Workload, recorder: Recorder, backend: str =
 
 
 def likely(workload: Workload) -> AbstractContextManager[MakeUpdate]:
-    """The way that a run will probably take, without trials and the compiler: for estimates of its speed."""
-    may_record = workload.config.compute.path in (FastPath.auto, FastPath.graphed, FastPath.compiled_graphed)
-    if may_record and workload.model.device.type == "cuda" and not obstacle(workload):
-        return graphed(workload)
+    """The way that a run will probably take, without trials: for estimates of its speed."""
+    if workload.config.compute.path is FastPath.compiled:
+        return compiled(workload)
+    if workload.config.compute.path in (FastPath.auto, FastPath.graphed, FastPath.compiled_graphed):
+        with suppress(LeftOut):
+            return graphed(workload)
     return eager(workload)
 
 

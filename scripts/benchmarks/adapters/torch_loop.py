@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.protocol import Channel, Message, Slices, run_worker
-from benchmarks.work import PAD, Corpus, TrainingWork, endless_batches, num_tokens
-from translate.models.layers import sinusoids
+from benchmarks.work import Corpus, TrainingWork, endless_batches, num_tokens
+from translate.gpu_check.peers import PlainTransformer
+from translate.models.transformer_config import TransformerConfig
 
 _MAX_LENGTH = 512
 _PRODUCTS = {  # M, N, K of products (M, K) x (K, N)
@@ -18,35 +19,24 @@ _PRODUCTS = {  # M, N, K of products (M, K) x (K, N)
 }
 
 
-class PlainTransformer(nn.Module):
-    """PyTorch's own Transformer (pre-norm, like ours), with tied and scaled embeddings and sinusoidal positions."""
+class WithEmbeddingDropout(PlainTransformer):
+    """torch.nn.Transformer with dropout of embeddings, as ours has it."""
 
     def __init__(self, work: TrainingWork):
-        super().__init__()
-        self.embedding = nn.Embedding(work.vocab_size, work.d_model, padding_idx=PAD)
-        nn.init.normal_(self.embedding.weight, std=work.d_model**-0.5)
-        self.dropout = nn.Dropout(work.dropout)
-        layers = (work.layers, work.layers, work.ffn_dim, work.dropout)
-        self.transformer = nn.Transformer(work.d_model, work.num_heads, *layers, batch_first=True, norm_first=True)
-        self.positions = nn.Buffer(sinusoids(_MAX_LENGTH, work.d_model))
-
-    def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        """Logits (B, T, V) of source (B, S) and target (B, T)."""
-        length = target.shape[1]
-        padding = source == PAD
-        hidden = self.transformer(
-            self._embed(source),
-            self._embed(target),
-            tgt_mask=torch.ones(length, length, dtype=torch.bool, device=target.device).triu(1),
-            src_key_padding_mask=padding,
-            memory_key_padding_mask=padding,
-            tgt_is_causal=True,
+        config = TransformerConfig(
+            d_model=work.d_model,
+            num_heads=work.num_heads,
+            ffn_dim=work.ffn_dim,
+            encoder_layers=work.layers,
+            decoder_layers=work.layers,
+            dropout=work.dropout,
+            max_length=_MAX_LENGTH,
         )
-        return F.linear(hidden, self.embedding.weight)
+        super().__init__(config, work.vocab_size)
+        self.dropout = nn.Dropout(work.dropout)
 
     def _embed(self, ids: Tensor) -> Tensor:
-        x = self.embedding(ids) * math.sqrt(self.embedding.embedding_dim)
-        return self.dropout(x + self.positions[: ids.shape[1]])
+        return self.dropout(super()._embed(ids))
 
 
 def train(settings: Message, channel: Channel) -> None:
@@ -54,7 +44,7 @@ def train(settings: Message, channel: Channel) -> None:
     work = TrainingWork(**settings["work"])
     torch.set_num_threads(work.threads)
     torch.manual_seed(work.seed)
-    model = PlainTransformer(work).to(work.device)
+    model = WithEmbeddingDropout(work).to(work.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=work.learning_rate, betas=(0.9, 0.98), eps=1e-9)
     slices = Slices(channel, "torch")
     budget = {"tokens": work.tokens, "by_length": settings.get("by_length", True)}
