@@ -36,7 +36,7 @@ VERDICT = "fast_path"  # its key in the manifest
 # runs with less ahead of them are over before trials pay, or before compilation does
 FEW_UPDATES, FEW_MINUTES = 200, 1.0
 SHORT_UPDATES, SHORT_MINUTES = 1000, 10.0
-TOO_SHORT = "the run is over before compilation pays"
+TOO_SHORT = "the run is too short for compilation to pay off"
 MARGIN = 0.97  # of eager mode's seconds: what gains less is no reason to leave it
 
 

@@ -95,7 +95,7 @@ class BeamSearch(Search):
         )
 
     def with_all_slots(self) -> Self:
-        """The same search before the first token, with K slots already, of which all but the first are empty."""
+        """Return this search, before its first token, with K slots, of which all but the first are empty."""
         empty = self.config.beam_size - 1
         return replace(
             self,
