@@ -16,12 +16,14 @@ from pathlib import Path
 from benchmarks import decoding, training
 from benchmarks.environments import DEFAULT_FOLDER
 from benchmarks.memory_and_growth import add_growth_options, add_memory_options, run_growth, run_memory
+from benchmarks.operations import add_operation_options, run_operations
 from benchmarks.protocol import AbsentError
 from benchmarks.session import Session
 from translate.errors import UserError
 
 PARTS = {  # what is measured, the function that adds its options, the function that measures
     "training": ("target tokens per second, utilisation, shares of time", training.add_time_options, training.run),
+    "operations": ("time of each operation of our updates, against its ceiling", add_operation_options, run_operations),
     "decoding": ("sentences per second of beam search, and BLEU", decoding.add_options, decoding.run),
     "latency": ("milliseconds for one sentence at a time", decoding.add_options, decoding.run),
     "startup": ("seconds from starting a process to its translation", decoding.add_options, decoding.run_startup),

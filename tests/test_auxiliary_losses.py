@@ -190,7 +190,7 @@ def test_compiled_model_has_equal_losses(architecture, monkeypatch):
     """sim_cut was 0.0 and adversarial crashed while hooks changed the embeddings: a compiled model skips them."""
     for name, loss in ALL.items():
         monkeypatch.setitem(AUXILIARY_LOSSES, name, loss)
-    monkeypatch.setattr("translate.models.layers._PooledDropout.apply", F.dropout)  # as in a compiled model
+    monkeypatch.setattr("translate.models.layers.pooled_dropout", F.dropout)  # as in a compiled model
     plain, weights = learned(architecture)
     compiled, compiled_weights = learned(architecture, backend="eager")
     assert plain.auxiliary.keys() == ALL.keys()

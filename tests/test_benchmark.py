@@ -24,6 +24,7 @@ from benchmarks.adapters.ours import Trainer, prepare_corpus, transformer_of, un
 from benchmarks.decoding import same_lines
 from benchmarks.made_up_text import made_up_lines
 from benchmarks.memory_and_growth import Point, exponents, measure_point, points, tree_memory
+from benchmarks.operations import OperationTimer, rows_of
 from benchmarks.protocol import AbsentError
 from benchmarks.report import readable, summarise, table
 from benchmarks.session import Session, System, choose
@@ -294,6 +295,34 @@ def test_benchmark_of_training_runs_and_reports(folder: Path, tmp_path: Path):
     table = (tmp_path / "table.md").read_text()
     assert table in result.stdout
     assert "| torch " in table
+
+
+def test_operations_are_timed_by_name_and_shapes():
+    timer = OperationTimer()
+    with timer:
+        for _ in range(2):
+            torch.ones(3, 5) @ torch.ones(5, 7)
+        torch.ones(4, 5) @ torch.ones(5, 7)
+    rows = rows_of(timer, {5, 7}, updates=2)
+    product = rows["mm (T x 5, 5 x 7)"]
+    assert {operation.inputs[0]: calls for operation, calls in product.calls.items()} == {(3, 5): 1.0, (4, 5): 0.5}
+    assert product.seconds > 0
+    assert product.ceiling() > 0
+    assert sum(rows["ones (5 x 7)"].calls.values()) == 1.5
+
+
+def test_operations_of_an_update_are_measured_and_reported(folder: Path, tmp_path: Path):
+    sizes = {"vocab-size": 400, "d-model": 16, "ffn-dim": 32, "num-heads": 2, "layers": 1, "tokens": 256, "threads": 1}
+    options = {"data": folder, "languages": "xx-yy", "rounds": 1, "least": 5, "output": tmp_path, **sizes}
+    options["attention-dropout"] = 0.0  # for PyTorch's attention kernel
+    arguments = [f"--{name}={value}" for name, value in options.items()]
+    command = [sys.executable, str(REPOSITORY / "scripts" / "benchmark.py"), "operations", *arguments]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    found = json.loads((tmp_path / "results.json").read_text())["results"]
+    assert any(name.startswith(("mm ", "addmm ")) for name in found)
+    assert all(0 < row["ceiling"] and 0.05 * row["update"] <= row["seconds"] < row["update"] for row in found.values())
+    assert "| between operations" in (tmp_path / "table.md").read_text()
 
 
 def test_folder_without_the_files_is_named(session: Session, tmp_path: Path):

@@ -1,4 +1,4 @@
-"""Operations that take fewer kernels on a GPU give what the plain ones give; here computed on the CPU."""
+"""Operations that are joined, for a GPU or a CPU, give what the plain ones give; here computed on the CPU."""
 
 from unittest.mock import patch
 
@@ -10,20 +10,22 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from translate.gpu_check.launches import work_of
 from translate.models import packed_attention
 from translate.models.attention import AttentionMask
-from translate.models.layers import Dropout, _AddDropped, joined_linear
-from translate.models.rotary import Rotary, _SplitAndRotate
+from translate.models.layers import Dropout, _AddDropped, joined_linear, split_heads
+from translate.models.rotary import Rotary, _SplitAndRotate, _SplitAndRotateOnCpu
 
 N, H, W = 10, 2, 8  # tokens, heads, width of a head
 
 
 @pytest.mark.parametrize("shape", [(N, 3 * H, W), (3, 3 * H, N, W)], ids=["packed", "padded"])
-def test_heads_are_split_and_rotated_as_by_single_operations(shape):
+@pytest.mark.parametrize("function", [_SplitAndRotate, _SplitAndRotateOnCpu])
+def test_heads_are_split_and_rotated_as_by_single_operations(function, shape):
     torch.manual_seed(1)
     positions = torch.arange(N) if len(shape) == 3 else torch.arange(N).expand(3, N)
     rotation = Rotary(W, 32)(positions)
     first, second = (torch.randn(shape, generator=torch.Generator().manual_seed(2), requires_grad=True) for _ in "12")
-    expected = rotation.split(first)
-    found = _SplitAndRotate.apply(second, rotation.cosines, rotation.sines)
+    query_key, value = first.split((2 * H, H), dim=1)
+    expected = *rotation.rotate(query_key).chunk(2, dim=1), value
+    found = function.apply(second, rotation.cosines, rotation.sines)
     weights = [torch.randn_like(x) for x in expected]
     for heads, parts in ((first, expected), (second, found)):
         sum((part * weight).sum() for part, weight in zip(parts, weights, strict=True)).backward()
@@ -31,6 +33,16 @@ def test_heads_are_split_and_rotated_as_by_single_operations(shape):
     for a, b in zip(expected, found, strict=True):
         torch.testing.assert_close(a, b)
     torch.testing.assert_close(first.grad, second.grad)
+
+
+def test_gradients_of_heads_on_a_cpu_have_the_layout_of_their_projection():
+    projected = torch.randn(3, N, 3 * H * W, requires_grad=True)
+    heads = split_heads(projected, 3 * H)
+    rotation = Rotary(W, 32)(torch.arange(N).expand(3, N))
+    loss = sum(x.square().sum() for x in rotation.split(heads))
+    names = work_of(loss.backward).by_name()
+    assert names["addcmul_"] == 4
+    assert names["clone"] == 0
 
 
 def test_rotated_heads_keep_the_type_of_products():

@@ -185,7 +185,13 @@ def dropout(x: Tensor, rate: float) -> Tensor:
     # a compiler would draw the pool anew for every mask
     if x.is_cuda or torch.compiler.is_compiling():
         return F.dropout(x, rate)
-    return _PooledDropout.apply(x, rate)
+    return pooled_dropout(x, rate)
+
+
+def pooled_dropout(x: Tensor, rate: float) -> Tensor:
+    """Dropout by a mask from the pool; the gradient needs the mask alone, which is a view."""
+    mask, scale = dropout_mask(x.shape, rate, x.dtype)
+    return x * mask if scale == 1.0 else x * mask * scale
 
 
 class _AddDropped(torch.autograd.Function):
@@ -213,43 +219,39 @@ class _AddDropped(torch.autograd.Function):
         return gradient, of_y, None, None
 
 
-class _PooledDropout(torch.autograd.Function):
-    """Dropout that keeps only a view of the mask for the backward pass.
+def dropout_mask(shape: torch.Size, rate: float, dtype: torch.dtype = torch.float32) -> tuple[Tensor, float]:
+    """Mask with 1 for each element to keep and 0 for others, drawn with PyTorch's default CPU generator; their scale.
 
-    Dropout's backward kernel, x * mask * scale in one pass, is also its forward here: PyTorch's own forward kernel
-    would draw the mask itself.
+    In fp32 the mask is scaled already, and the scale 1: in narrower types the scale would be rounded, the same way for
+    all elements.
     """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
-        mask, ctx.scale = dropout_mask(x.shape, rate)
-        ctx.save_for_backward(mask)
-        return torch.ops.aten.native_dropout_backward(x, mask, ctx.scale)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (mask,) = ctx.saved_tensors
-        return torch.ops.aten.native_dropout_backward(gradient, mask, ctx.scale), None
-
-
-def dropout_mask(shape: torch.Size, rate: float) -> tuple[Tensor, float]:
-    """Mask of the elements to keep, drawn with PyTorch's default CPU generator, and their scale."""
     # a random byte below the threshold drops its element
     threshold = round(rate * 256)
     size = shape.numel()
     # two windows of more than half the pool would overlap, always in the same part
     if size > _POOL_SIZE // 2:
-        mask = _random_bytes(size, generator=None) >= threshold
+        mask = _as_factors(_random_bytes(size, generator=None) >= threshold, threshold, dtype)
     else:
         start = _ALIGNMENT * int(torch.randint((_POOL_SIZE - size) // _ALIGNMENT, ()))
-        mask = _mask_pool(threshold)[start : start + size]
-    return mask.view(shape), 256 / (256 - threshold)
+        mask = _mask_pool(threshold, dtype)[start : start + size]
+    return mask.view(shape), 1.0 if dtype is torch.float32 else _scale(threshold)
 
 
 @cache
-def _mask_pool(threshold: int) -> Tensor:
+def _mask_pool(threshold: int, dtype: torch.dtype) -> Tensor:
     """Random mask, equal in every process and session, so that a resumed run repeats its masks."""
-    return _random_bytes(_POOL_SIZE, generator=torch.Generator().manual_seed(threshold)) >= threshold
+    kept = _random_bytes(_POOL_SIZE, generator=torch.Generator().manual_seed(threshold)) >= threshold
+    return _as_factors(kept, threshold, dtype)
+
+
+def _as_factors(kept: Tensor, threshold: int, dtype: torch.dtype) -> Tensor:
+    """See dropout_mask. Of the type that they are multiplied with: a product with booleans takes four times as long."""
+    factors = kept.to(dtype)
+    return factors.mul_(_scale(threshold)) if dtype is torch.float32 else factors
+
+
+def _scale(threshold: int) -> float:
+    return 256 / (256 - threshold)
 
 
 def _random_bytes(count: int, *, generator: torch.Generator | None) -> Tensor:

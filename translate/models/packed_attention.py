@@ -52,7 +52,7 @@ def attend_packed_short(query: Tensor, key: Tensor, value: Tensor, mask: Attenti
         compute_log_sumexp=torch.is_grad_enabled(),
     )
     assert isinstance(heads, Tensor)
-    return heads[0]
+    return heads.squeeze(0)  # heads[0] would have a gradient that fills a tensor with zeros, and copies
 
 
 def attend_packed_flash(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:

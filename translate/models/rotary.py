@@ -41,6 +41,9 @@ class Rotation:
         if heads.is_cuda and not torch.compiler.is_compiling():
             query, key, value = _SplitAndRotate.apply(heads, self.cosines, self.sines)
             return query, key, value
+        if heads.requires_grad and heads.dtype is torch.float32 and not torch.compiler.is_compiling():
+            query, key, value = _SplitAndRotateOnCpu.apply(heads, self.cosines, self.sines)
+            return query, key, value
         num_heads = heads.shape[1] // 3
         query_key, value = heads.split((2 * num_heads, num_heads), dim=1)
         # both at once, which halves the operations
@@ -74,6 +77,38 @@ def _rotate(x: Tensor, cosines: Tensor, sines: Tensor, *, out: Tensor, back: boo
     first, second = x.chunk(2, dim=-1)
     swapped = torch.cat([second, first], dim=-1)  # roll would copy x beforehand, which is a part of all heads
     torch.addcmul(x * cosines, swapped, sines, value=-1 if back else 1, out=out)
+
+
+class _SplitAndRotateOnCpu(torch.autograd.Function):
+    """Rotation.split in fp32, without copies of swapped halves; its gradient has the layout of the projection."""
+
+    @staticmethod
+    def forward(ctx: Any, heads: Tensor, cosines: Tensor, sines: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.save_for_backward(cosines, sines)
+        ctx.shape, ctx.stride = heads.shape, heads.stride()
+        query_key, value = heads.split((heads.shape[1] // 3 * 2, heads.shape[1] // 3), dim=1)
+        rotated = torch.empty_like(query_key)
+        _rotate_halves(query_key, cosines, sines, out=rotated)
+        query, key = rotated.chunk(2, dim=1)
+        return query, key, value
+
+    @staticmethod
+    def backward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, None, None]:
+        cosines, sines = ctx.saved_tensors
+        heads = query.new_empty_strided(ctx.shape, ctx.stride)
+        of_query, of_key, of_value = heads.chunk(3, dim=1)
+        _rotate_halves(query, cosines, sines, out=of_query, back=True)
+        _rotate_halves(key, cosines, sines, out=of_key, back=True)
+        of_value.copy_(value)
+        return heads, None, None
+
+
+def _rotate_halves(x: Tensor, cosines: Tensor, sines: Tensor, *, out: Tensor, back: bool = False) -> None:
+    """As _rotate, of fp32 alone: in a narrower type the first product would be rounded before the sum."""
+    torch.mul(x, cosines, out=out)
+    half, sign = x.shape[-1] // 2, -1 if back else 1
+    out[..., :half].addcmul_(x[..., half:], sines[..., :half], value=sign)
+    out[..., half:].addcmul_(x[..., :half], sines[..., half:], value=sign)
 
 
 class Rotary(nn.Module):
