@@ -250,10 +250,10 @@ try:
     import pytest
 except ModuleNotFoundError:
     import translate.gpu_check.__main__ as command
-    from translate.gpu_check import decoding, kernels, speed, updates
+    from translate.gpu_check import decoding, kernels, speed, timing, updates
     kernels.WIDTHS, decoding.UPDATES, decoding.SENTENCES = (32,), 10, 10
     updates.combinations, decoding.ARCHITECTURES = lambda: iter([("lstm", {})]), ["lstm"]
-    speed.SECONDS_ON_CPU, speed.TOKENS_ON_CPU = 0.01, (128,)
+    timing.SECONDS_ON_CPU, speed.TOKENS_ON_CPU = 0.01, (128,)
     sys.argv = ["gpu_check", f"output={sys.argv[1]}", "device=cpu", "corpus=nowhere"]
     command.run_command("gpu_check", command.GpuCheckConfig, command.gpu_check)
 """
