@@ -76,7 +76,10 @@ def test_a_stage_that_fails_stops_no_other(results):
     ]
     assert found["verdict"] == "failed"
     assert error.startswith("failed: machine, kernels, packed, updates; findings in ")
-    assert len(out.splitlines()) == 7
+    *lines, _ = out.splitlines()
+    assert [line.split()[:2] for line in lines] == [[stage["name"], stage["verdict"]] for stage in found["stages"]]
+    column = max(map(len, StageName)) + 1  # where all verdicts begin
+    assert all(line[column - 1] == " " != line[column] for line in lines)
     assert "skipped: no CUDA device" in out
 
 
@@ -114,7 +117,8 @@ def test_nan_and_infinity_are_above_any_tolerance_and_null_in_json():
 def test_the_verdict_of_all_stages(verdicts, expected):
     results = [Result(StageName.kernels, Verdict(verdict)) for verdict in verdicts]
     assert overall(results) == expected
-    assert page(results).startswith("# GPU check\n")
+    count = "1 stage" if len(verdicts) == 1 else "2 stages"
+    assert page(results).startswith(f"# GPU check\n\n{count}: ")
 
 
 def note_kernels(check: Check) -> None:
@@ -250,10 +254,10 @@ try:
     import pytest
 except ModuleNotFoundError:
     import translate.gpu_check.__main__ as command
-    from translate.gpu_check import decoding, kernels, speed, updates
+    from translate.gpu_check import decoding, kernels, speed, timing, updates
     kernels.WIDTHS, decoding.UPDATES, decoding.SENTENCES = (32,), 10, 10
     updates.combinations, decoding.ARCHITECTURES = lambda: iter([("lstm", {})]), ["lstm"]
-    speed.SECONDS_ON_CPU, speed.TOKENS_ON_CPU = 0.01, (128,)
+    timing.SECONDS_ON_CPU, speed.TOKENS_ON_CPU = 0.01, (128,)
     sys.argv = ["gpu_check", f"output={sys.argv[1]}", "device=cpu", "corpus=nowhere"]
     command.run_command("gpu_check", command.GpuCheckConfig, command.gpu_check)
 """

@@ -5,8 +5,9 @@
     setbacks.py  updates that overflow in fp16, or do not fit into memory
     decoding.py  hypotheses at several batch sizes, and against the CPU
     runs.py      training in child processes: a run killed and continued, two ranks, and the shipped corpus
-    children.py  child processes whose crash or hang becomes an error
-    speed.py     ceilings of the device, and speed of training and decoding
+    children.py  child processes, and ranks, whose crash or hang becomes an error
+    speed.py     ceilings of the device, and speed of training, on several devices too, and decoding
+    timing.py    updates of each size of model, timed and profiled
     peers.py     the same sizes of model in other libraries
     launches.py, pretended_gpu.py, roofline.py  work of updates and decoding steps, counted without a GPU, and its time
     report.py    the results as JSON, Markdown page and lines of text
@@ -47,6 +48,7 @@ class StageName(StrEnum):
     corpus = "corpus"
     ceilings = "ceilings"
     training_speed = "training_speed"
+    parallel_speed = "parallel_speed"
     decoding_speed = "decoding_speed"
 
 
@@ -68,6 +70,7 @@ class GpuCheckConfig:
     corpus      training on the shipped corpus up to a BLEU score
     ceilings    rates of large matrix products and copies
     training_speed  tokens a second, memory and shares of time of each size of model
+    parallel_speed  tokens a second of data-parallel training, on one and several GPUs (CPU: in two processes)
     decoding_speed  sentences a second of beam search
 
     stages   stages to run; []: all

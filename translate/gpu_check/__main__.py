@@ -35,10 +35,10 @@ from translate.gpu_check import Check, GpuCheckConfig, Result, Skipped, StageNam
 from translate.gpu_check.children import ProcessError, in_processes
 from translate.gpu_check.decoding import batches, hypotheses
 from translate.gpu_check.kernels import kernels
-from translate.gpu_check.report import JSON, PAGE, line, write_results
+from translate.gpu_check.report import JSON, PAGE, line_begun, line_ended, write_results
 from translate.gpu_check.runs import corpus, processes, resume
 from translate.gpu_check.setbacks import memory, scaling
-from translate.gpu_check.speed import ceilings, decoding_speed, training_speed
+from translate.gpu_check.speed import ceilings, decoding_speed, parallel_speed, training_speed
 from translate.gpu_check.updates import fast_paths, packed, updates
 
 PROBE_SECONDS = 120.0
@@ -98,6 +98,7 @@ STAGES = {
     StageName.corpus: Stage(corpus, 900, threads=0),
     StageName.ceilings: Stage(ceilings, 120),
     StageName.training_speed: Stage(training_speed, 900),
+    StageName.parallel_speed: Stage(parallel_speed, 600),
     StageName.decoding_speed: Stage(decoding_speed, 600),
 }
 
@@ -122,9 +123,10 @@ def check_device(config: GpuCheckConfig, output: Path) -> None:
     (output / LOGS).mkdir(exist_ok=True)
     results: list[Result] = []
     for name in config.stages or STAGES:
+        print(line_begun(name), end="", flush=True)  # it may take minutes
         result = run_stage(name, partial(Check, config, device, can, num_gpus), output / LOGS)
         results.append(result)
-        print(line(result), flush=True)
+        print(line_ended(result), flush=True)
         write_results(results, output)  # in case the next stage crashes the machine
     print(f"results: {output / PAGE}, {output / JSON}")
     if failed := [result.name.value for result in results if result.verdict is Verdict.failed]:

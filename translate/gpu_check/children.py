@@ -1,10 +1,15 @@
-"""Child processes: one that fails, crashes or hangs becomes an error in the process that started it."""
+"""Child processes: one that fails, crashes or hangs becomes an error in the process that started it.
+
+Each stage runs in one, and the ranks of data-parallel training are its children in turn.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import multiprocessing
+import os
 import signal
+import socket
 import time
 import traceback
 from collections.abc import Callable
@@ -12,6 +17,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import Any, TypeVar
 
+import torch
+
+from translate.distributed import join_world
 from translate.errors import UserError
 
 FORK = multiprocessing.get_context("fork")  # arguments need not be pickled, and modules stay loaded
@@ -47,6 +55,48 @@ def in_processes(work: Callable[..., Value], *arguments: tuple[Any, ...], second
             reader.close()
 
 
+def in_ranks(work: Callable[..., Value], size: int, *arguments: Any, on_gpus: bool, seconds: float) -> list[Value]:
+    """Results of work(world, device, *arguments) on each rank of data-parallel training, as torchrun would start it.
+
+    size     number of ranks: of GPUs, one for each (NCCL), or of processes with one thread on the CPU (gloo)
+    seconds  limit of all work, and of each exchange
+
+    As in_processes: this process must not have used CUDA, and ProcessError is raised for a rank that fails or hangs.
+    """
+    port = free_port()
+    ranks = ((work, rank, size, port, on_gpus, seconds, arguments) for rank in range(size))
+    return in_processes(_work_as_rank, *ranks, seconds=seconds)
+
+
+def _work_as_rank(
+    work: Callable[..., Value],
+    rank: int,
+    size: int,
+    port: int,
+    on_gpus: bool,
+    seconds: float,
+    arguments: tuple[Any, ...],
+) -> Value:
+    """Body of the process of a rank."""
+    own = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ |= {name: str(value) for name, value in own.items()}
+    torch.set_num_threads(1)
+    device = torch.device("cuda", rank) if on_gpus else torch.device("cpu")
+    # the same limit as that of the parent, which began earlier: its error comes first
+    with join_world(device, timeout=seconds) as world:
+        result = work(world, device, *arguments)
+        world.wait()  # none leaves while others may still exchange gradients
+        return result
+
+
+def free_port() -> int:
+    """A TCP port that no program listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
 def _receive(processes: list[ForkProcess], readers: list[Connection], seconds: float) -> list[Any]:
     """One result of each process, in their order."""
     results: dict[int, Any] = {}
@@ -64,7 +114,9 @@ def _receive(processes: list[ForkProcess], readers: list[Connection], seconds: f
             except EOFError:
                 processes[number].join()
                 code = processes[number].exitcode or 0
-                raise ProcessError(f"ended by {signal.Signals(-code).name if code < 0 else f'status {code}'}") from None
+                which = f"process {number} " if len(processes) > 1 else ""
+                end = signal.Signals(-code).name if code < 0 else f"status {code}"
+                raise ProcessError(f"{which}ended by {end}") from None
             if error:
                 raise ProcessError(error)
     return [results[number] for number in range(len(readers))]

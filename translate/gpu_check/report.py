@@ -10,30 +10,43 @@ from typing import Any
 
 from translate.console import escape_markdown, markdown_table
 from translate.files import write_json, write_text
-from translate.gpu_check import Figure, Result, Verdict
+from translate.gpu_check import Figure, Result, StageName, Verdict
 
 JSON, PAGE = "gpu_check.json", "gpu_check.md"
 
 
-def line(result: Result) -> str:
-    """A result as one line for the terminal."""
-    return f"{result.name:<11} {result.verdict:<8} {result.seconds:6.1f} s  {summary(result)}".rstrip()
+def line_begun(name: StageName) -> str:
+    """A stage's line for the terminal, as far as it is known before the stage runs."""
+    return f"{name:<{max(map(len, StageName))}} "
+
+
+def line_ended(result: Result) -> str:
+    """The rest of that line."""
+    return f"{result.verdict:<8} {result.seconds:6.1f} s  {summary(result)}".rstrip()
 
 
 def summary(result: Result) -> str:
-    """The first finding, the reason for skipping, or the error that is closest to its tolerance."""
+    """The first finding, the reason for skipping, the last measurement, or the error closest to its tolerance."""
     if result.findings:
-        others = f" (and {len(result.findings) - 1} more)" if len(result.findings) > 1 else ""
-        return f"{result.findings[0]}{others}"
+        return first_of(result.findings)
     if result.reason:
         return f"skipped: {result.reason}"
     if result.table:
-        return ", ".join(f"{name} {value}" for name, value in list(result.table[-1].items())[:3])
+        (_, case), *values = list(result.table[-1].items())[:3]
+        return f"{case}: " + ", ".join(f"{name} {value}" for name, value in values)
+    if not result.figures and result.unchecked:
+        return f"not checked: {first_of(result.unchecked)}"
     if not result.figures:
-        return ", ".join(f"{name}: {value}" for name, value in result.facts.items())
+        return "; ".join(f"{name}: {value}" for name, value in result.facts.items())
     name, figure = max(result.figures.items(), key=lambda item: item[1].share)
     count = sum(each.count for each in result.figures.values())
-    return f"{count:,} comparison{'s' * (count > 1)}; {name}: {number(figure.value)} of {number(figure.tolerance)}"
+    comparisons = f"{count:,} comparison{'s' * (count > 1)}"
+    return f"{comparisons}; {name}: {number(figure.value)}, at most {number(figure.tolerance)}"
+
+
+def first_of(lines: Sequence[str]) -> str:
+    """The first line, and the number of others."""
+    return lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
 
 
 def write_results(results: Sequence[Result], folder: Path) -> None:
@@ -63,7 +76,7 @@ def page(results: Sequence[Result]) -> str:
     rows = [[r.name, r.verdict, f"{r.seconds:.1f}", summary(r)] for r in results]
     parts = [
         "# GPU check",
-        f"{len(results)} stages: {counts}.",
+        f"{len(results)} stage{'s' * (len(results) > 1)}: {counts}.",
         markdown_table(["stage", "verdict", "seconds", "result"], rows),
         *(part for result in results for part in section(result)),
     ]

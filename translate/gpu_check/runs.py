@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import socket
 import time
 from pathlib import Path
 
@@ -18,10 +16,10 @@ from translate.adaptation import ADAPTATIONS
 from translate.checkpoint import load_weights
 from translate.config.command import Tables, compose, register_schemas, to_dataclass
 from translate.device import Precision, capabilities
-from translate.distributed import join_world
+from translate.distributed import World
 from translate.files import read_json
 from translate.gpu_check import NO_CUDA, Check, Skipped, relative_error
-from translate.gpu_check.children import FORK, end_with_parent, in_processes
+from translate.gpu_check.children import FORK, end_with_parent, in_processes, in_ranks
 from translate.gpu_check.updates import IN_LOSS, make_batch, make_model, one_update
 from translate.losses import AUXILIARY_LOSSES
 from translate.model_directory import WEIGHTS
@@ -164,11 +162,8 @@ def processes(check: Check) -> None:
     if not on_gpus:
         found = "1 CUDA device" if check.num_gpus else NO_CUDA
         check.leave_out("gradients exchanged between GPUs (NCCL)", f"{found}; two processes on the CPU instead (gloo)")
-    port = free_port()
-    [(loss, gradient)] = in_processes(train_in_process, (check, 0, 1, port, on_gpus), seconds=UPDATE_SECONDS)
-    pair = in_processes(
-        train_in_process, (check, 0, 2, port, on_gpus), (check, 1, 2, port, on_gpus), seconds=UPDATE_SECONDS
-    )
+    [(loss, gradient)] = in_ranks(update_of_rank, 1, check, on_gpus=on_gpus, seconds=UPDATE_SECONDS)
+    pair = in_ranks(update_of_rank, 2, check, on_gpus=on_gpus, seconds=UPDATE_SECONDS)
     # the two halves are summed in another order than the whole
     tolerance = IN_LOSS * rounding_unit(Precision.fp32, on_gpu=on_gpus) + SUMS
     for rank, (loss_of_rank, gradient_of_rank) in enumerate(pair):
@@ -177,29 +172,13 @@ def processes(check: Check) -> None:
         check.compare("gradient", error, tolerance, case=f"rank {rank}")
 
 
-def train_in_process(check: Check, rank: int, size: int, port: int, on_gpus: bool) -> tuple[float, NDArray[np.float32]]:
-    """Loss and gradient of an update on this rank's share of two batches; body of a process."""
-    if size > 1:
-        own = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        os.environ |= {name: str(value) for name, value in own.items()}  # as torchrun sets them
-    torch.set_num_threads(1)
-    device = torch.device("cuda", rank) if on_gpus else torch.device("cpu")
-    can = capabilities(device)
-    decision = decide_training(device, can, precision=Precision.fp32, head_width=0)
-    with join_world(device) as world:
-        trained = parallelize(make_model(check, "transformer"), world, decision)
-        batches = [make_batch(check, seed=number) for number in range(2)][rank::size]
-        result, gradient = one_update(trained, batches, {}, world)
-        world.wait()  # neither leaves while the other may still exchange gradients
-        return result.loss, gradient.cpu().numpy()
-
-
-def free_port() -> int:
-    """A TCP port that no program listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+def update_of_rank(world: World, device: torch.device, check: Check) -> tuple[float, NDArray[np.float32]]:
+    """Loss and gradient of an update on this rank's share of two batches."""
+    decision = decide_training(device, capabilities(device), precision=Precision.fp32, head_width=0)
+    trained = parallelize(make_model(check, "transformer"), world, decision)
+    batches = [make_batch(check, seed=number) for number in range(2)][world.rank :: world.size]
+    result, gradient = one_update(trained, batches, {}, world)
+    return result.loss, gradient.cpu().numpy()
 
 
 def corpus(check: Check) -> None:
