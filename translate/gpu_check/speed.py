@@ -22,6 +22,7 @@ from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.device import Precision, fastest_training_precision
 from translate.distributed import World
+from translate.errors import UserError
 from translate.gpu_check import NO_CUDA, Check
 from translate.gpu_check.peers import PEERS, of_similar_lengths, plain_updates
 from translate.gpu_check.runs import train_config
@@ -42,6 +43,7 @@ SIZES, SIZES_ON_CPU = ("tiny", "small", "base", "big"), ("tiny",)
 TOKENS, TOKENS_ON_CPU = (4096, 8192, 32_768), (1024,)
 COMPARED = "base"  # size of the models of other libraries, on a GPU
 DECODED = ((1, "one sentence"), (128, "128 sentences"), (1024, "1,024 sentences"))
+FP8, SIZES_FOR_FP8 = "compiled, fp8", ("base", "big")
 SECONDS, SECONDS_ON_CPU = 2.0, 0.5  # of a measurement
 STAGE_SECONDS = 420.0  # after which a stage begins no other measurement
 BATCHES = 4  # that updates take in turns
@@ -110,42 +112,50 @@ def training_speed(check: Check) -> None:
             continue
         try:
             check.result.table.append({"training": name, **train_speed(check, size, tokens, way, ceiling)})
-        except (RuntimeError, MemoryError, ImportError, LeftOut) as error:  # of this row alone, as for lack of memory
+        # of this row alone, as for lack of memory
+        except (RuntimeError, MemoryError, ImportError, LeftOut, UserError) as error:
             check.leave_out(name, str(error).partition("\n")[0])
     if not check.can.on_gpu:
         check.leave_out("sizes above tiny, compiled and graphed updates, memory and shares of a GPU", NO_CUDA)
 
 
 def measured_ways(*, on_gpu: bool) -> Iterator[tuple[str, int, str]]:
-    """Size, tokens and way of each measurement: ways of compute.fast_path, and names of other libraries' models."""
+    """Size, tokens and way of each measurement: of compute.fast_path, FP8, and names of other libraries' models."""
     if not on_gpu:
         yield from product(SIZES_ON_CPU, TOKENS_ON_CPU, (*PEERS, EAGER))
         return
     yield from product(SIZES, TOKENS, (way for way in CANDIDATES if way not in COMPILED))
     yield from product((COMPARED,), TOKENS, PEERS)
     # last, and of the largest batches alone: compilation takes minutes
-    yield from product((COMPARED, *(size for size in SIZES if size != COMPARED)), TOKENS[-1:], COMPILED)
+    for size in (COMPARED, *(size for size in SIZES if size != COMPARED)):
+        yield from product((size,), TOKENS[-1:], (*COMPILED, FP8) if size in SIZES_FOR_FP8 else COMPILED)
 
 
 def train_speed(check: Check, size: str, tokens: int, way: str, ceiling: float) -> dict[str, str]:
     """A row of the table; way: see measured_ways."""
     config = train_config(check, {"model": size})
     batches = [example_batch(tokens, vocabulary=VOCABULARY, seed=number) for number in range(BATCHES)]
-    decision = decide_training(check.device, check.can, precision=Precision.auto, head_width=config.model.head_width)
-    if way not in CANDIDATES or not decision.packed:
+    decision = decide_training(
+        check.device,
+        check.can,
+        precision=Precision.auto,
+        head_width=config.model.head_width,
+        fp8=way == FP8,
+    )
+    if way in PEERS or not decision.packed:
         batches = of_similar_lengths(batches)
     if check.can.on_gpu:
         batches = [batch.pin_memory() for batch in batches]
         torch.cuda.reset_peak_memory_stats()
     torch.manual_seed(config.run.seed)
-    if way not in CANDIDATES:
+    if way in PEERS:
         assert isinstance(config.model, TransformerConfig)
         model = PEERS[way](config.model, VOCABULARY).to(check.device)
         update = plain_updates(model, check.device, AUTOCAST.get(decision.precision))
         return _measured(check, model, batches, lambda number: update(batches[number % len(batches)]), ceiling)
     trained = parallelize(_model(config).train(), World(), decision)
     workload = Workload(trained, make_optimizer(trained.module, config.optimizer), config, World(), is_trial=True)
-    with CANDIDATES[way](workload) as make_update:
+    with CANDIDATES["compiled" if way == FP8 else way](workload) as make_update:
 
         def our_update(number: int) -> PendingUpdate:
             return make_update([batches[number % len(batches)]], step=number + 1)
