@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 
@@ -11,6 +13,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from test_fast_path import SETTINGS, assert_same_state, loss_of, train_here, wrong
+from test_gpu_check import check_in
 from test_graphed import batch
 from torch import nn
 
@@ -20,6 +23,7 @@ from translate.data.loader import DataPosition, Update
 from translate.device import AMPERE, Capabilities, Precision
 from translate.distributed import World
 from translate.errors import UserError
+from translate.gpu_check import updates
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.transformer import TransformerConfig
 from translate.training import fast_path, parallel
@@ -35,7 +39,8 @@ pytestmark = pytest.mark.skipif(find_spec("torchao") is None, reason="the extra 
 
 CPU = torch.device("cpu")
 ALONE = World()
-HOPPER_BUT_A_CPU = Capabilities(on_gpu=False, compute_capability=(9, 0))  # products are emulated there
+# products are emulated there
+HOPPER_BUT_A_CPU = Capabilities(on_gpu=False, compute_capability=(9, 0), bf16_matmul=True)
 WIDE = {"d_model": 32, "ffn_dim": 1040, "encoder_layers": 1, "decoder_layers": 1}
 FP8_RUN = {
     **{f"model__{name}": value for name, value in WIDE.items()},
@@ -148,8 +153,8 @@ def test_compiled_updates_are_found_right_and_wrong_ones_are_not():
     work = workload()
     ways = {"eager": eager, "compiled": partial(compiled, backend="aot_eager"), "wrong": wrong}
     state = TrainState(work.model, work.optimizer, ema_decay=0.9)
-    updates = [Update([batch(seed)], DataPosition(batches=seed), 0.1 * seed) for seed in range(6)]
-    outcomes = PathTrials(ways, work, state, updates).run()
+    some = [Update([batch(seed)], DataPosition(batches=seed), 0.1 * seed) for seed in range(6)]
+    outcomes = PathTrials(ways, work, state, some).run()
     assert [name for name, outcome in outcomes.items() if outcome.reason] == ["wrong"]
     assert outcomes["wrong"].reason.startswith("the gradient norm differs from eager mode's by 0.01 on average")
 
@@ -186,7 +191,7 @@ def test_a_run_trains_in_fp8_validates_without_and_saves_a_plain_model(corpus, t
     weights = [load_weights(run / "best" / "weights.safetensors") for run in (folder, plain)]
     assert weights[0].keys() == weights[1].keys()
     loaded = load_model(folder / "best", device=CPU).model
-    assert {type(module) for module in loaded.modules()} == {type(module) for module in wide_model().modules()}
+    assert type(loaded.get_submodule("encoder.layers.0.feed_forward.inner")) is nn.Linear
 
 
 def test_a_resumed_run_equals_the_undisturbed_one(corpus, tmp_path, on_hopper):
@@ -208,19 +213,11 @@ def test_a_run_may_continue_without_fp8_and_records_it(corpus, tmp_path, on_hopp
 @pytest.mark.parametrize(
     ("can", "precision", "message"),
     [
-        (
-            Capabilities(on_gpu=False),
-            Precision.bf16,
-            "needs an NVIDIA GPU of compute capability 8.9 or above, not a CPU",
-        ),
+        (Capabilities(on_gpu=False), Precision.bf16, "NVIDIA GPU of compute capability 8.9 or above, not a CPU"),
         (Capabilities(on_gpu=True, name="MI300X"), Precision.bf16, "above, not MI300X: leave compute.fp8 out"),
         (Capabilities(on_gpu=True, name="A100", compute_capability=AMPERE), Precision.auto, "not A100, compute capab"),
-        (
-            HOPPER_BUT_A_CPU,
-            Precision.auto,
-            "needs compute.precision=bf16, not fp32: leave compute.fp8 out, or set that",
-        ),
-        (HOPPER_BUT_A_CPU, Precision.fp32, "needs compute.precision=bf16, not fp32"),
+        (replace(HOPPER_BUT_A_CPU, bf16_matmul=False), Precision.auto, "needs compute.precision=bf16, not fp32"),
+        (HOPPER_BUT_A_CPU, Precision.fp32, "not fp32: leave compute.fp8 out, or set that"),
     ],
 )
 def test_what_excludes_fp8_is_named_with_the_way_out(can, precision, message):
@@ -245,9 +242,31 @@ def test_models_and_methods_that_do_not_fit_are_refused_and_eager_mode_is_warned
         assert warning.startswith(f"compute.fp8=true is slow with compute.fast_path={path}")
     assert decide(compute__fast_path="compiled").warnings == []
     with pytest.raises(UserError, match=r"no linear layer of this model is wide enough .* or choose a wider"):
-        decide(model__ffn_dim=1024)
+        decide(model__ffn_dim=512)
+    # prefixes are ids of a vocabulary that is not yet known
+    assert decide(model__source_prefix="[250000]", adapt="full", adapt__model=tmp_path).fp8
     with pytest.raises(UserError, match=r"is for training all weights, not for adapt=lora: leave compute\.fp8 out"):
         decide(adapt="lora", adapt__model=tmp_path)
+
+
+def test_gpu_check_finds_products_that_are_not_in_fp8_and_leaves_them_out_elsewhere(tmp_path, monkeypatch):
+    check = check_in(tmp_path, replace(HOPPER_BUT_A_CPU, on_gpu=True))
+    compare = partial(updates.compare_path, name="eager", batch=updates.make_batch(check), fp8=True, case="eager, fp8")
+    compare(check)
+    assert check.result.findings == []
+    monkeypatch.setattr(Fp8Layers, "in_use", nullcontext)
+    compare(check)
+    [finding] = check.result.findings
+    assert finding.startswith("eager, fp8: the gradient has the error of bf16 (0.01")
+
+    monkeypatch.setattr(updates, "CANDIDATES", {})
+    check = check_in(tmp_path, Capabilities(on_gpu=True, compute_capability=AMPERE, bf16_matmul=True))
+    updates.fast_paths(check)
+    assert check.result.findings == []
+    assert [part.partition(" needs ")[0] for part in check.result.unchecked] == [
+        "eager, padded, fp8: compute.fp8=true",
+        "compiled, padded, fp8: compute.fp8=true",
+    ]
 
 
 def test_torchao_is_asked_only_by_runs_in_fp8(monkeypatch):

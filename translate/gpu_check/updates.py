@@ -59,7 +59,7 @@ DRAWN_ON_DEVICE = {"sim_cut"}  # losses with random numbers, which differ betwee
 IN_LOSS, IN_GRADIENT = 8, 64
 WIDE = {"ffn_dim": 2048}  # for products in fp8
 FP8_WAYS = (EAGER, "compiled")
-LEAST_OF_FP8 = 0.02  # error of a gradient, relative: bf16 makes 0.013, fp8 0.04 to 0.05 where it is emulated
+LEAST_OF_FP8 = 0.02  # relative error of the first gradient: bf16 makes 0.013, emulated fp8 0.04 to 0.05
 Losses = Mapping[str, AuxiliaryLossConfig]
 
 
@@ -244,7 +244,8 @@ def compare_path(check: Check, name: str, batch: Batch, *, fp8: bool, case: str)
             error = relative_error(before - flat_weights(trained), exact_gradient)
             check.compare(f"{precision}, loss", abs(loss / exact["loss"] - 1), for_loss, case=f"{case}, update {step}")
             check.compare(f"{precision}, gradient", error, for_gradient, case=f"{case}, update {step}")
-            check.require(not fp8 or error > LEAST_OF_FP8, f"{case}: the gradient has an error of {error:.2g} alone")
+            if fp8 and step == 1:
+                check.require(error > LEAST_OF_FP8, f"{case}: the gradient has the error of bf16 ({error:.2g})")
 
 
 def make_model(check: Check, architecture: str, **changes: Any) -> Seq2Seq:

@@ -3,7 +3,7 @@
 The three products of such a layer (its output, and the gradients of its input and weight) round their factors to 8
 bits: inputs and weights to e4m3, gradients to e5m2, each tensor scaled by its largest element (Micikevicius et al.
 2022, "FP8 Formats for Deep Learning"). Results are in bf16; weights stay in fp32, with their sums. This is torchao's
-recipe `tensorwise`: `rowwise` gains nothing below an input of 1,024 and an output of 2,048, by its own measurements.
+recipe `tensorwise`; by its measurements `rowwise` gains only where inputs are above 1,024 wide and outputs above 2,048.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from translate.device import Capabilities, Precision
 from translate.errors import UserError, import_extra
 from translate.models import Vocabularies, build_model
 from translate.models.seq2seq import Seq2Seq
+from translate.tokenizer_training import MAX_VOCAB_SIZE
 
 if TYPE_CHECKING:
     from translate.training.config import TrainConfig
@@ -49,8 +50,8 @@ def check_fp8_layers(config: TrainConfig) -> None:
     """Raise UserError where no layer of a configured model gains by fp8."""
     if config.adapt.adds_weights:
         raise UserError(f"{_OPTION} is for training all weights, not for adapt={config.adapt.method}: {_LEAVE}")
-    with torch.device("meta"):  # shapes alone; the vocabulary has no part in them
-        fp8_places(build_model(config.model, Vocabularies(8, 8, shared=True)))
+    with torch.device("meta"):  # shapes alone; the vocabulary, yet unknown, has no part in those that count
+        fp8_places(build_model(config.model, Vocabularies(MAX_VOCAB_SIZE, MAX_VOCAB_SIZE, shared=True)))
 
 
 def torchao() -> ModuleType:

@@ -233,7 +233,7 @@ class ParallelModel:
 
     @contextmanager
     def autocast_in_training(self) -> Iterator[None]:
-        """The same, with wide products in fp8 where the run has them."""
+        """autocast(), with wide products in fp8 where the run has them."""
         with self.autocast(), nullcontext() if self.fp8 is None else self.fp8.in_use():
             yield
 
