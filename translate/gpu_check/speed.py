@@ -17,11 +17,13 @@ from translate.decoding.config import SearchConfig
 from translate.decoding.native_engine import NativeEngine
 from translate.device import Precision, capabilities, fastest_training_precision
 from translate.distributed import World
+from translate.errors import UserError
 from translate.gpu_check import NO_CUDA, Check, Skipped
 from translate.gpu_check.children import ProcessError, in_ranks
 from translate.gpu_check.peers import PEERS
 from translate.gpu_check.runs import train_config
 from translate.gpu_check.timing import (
+    FP8,
     VOCABULARY,
     Speed,
     measure,
@@ -41,6 +43,7 @@ SIZES, SIZES_ON_CPU = ("tiny", "small", "base", "big"), ("tiny",)
 TOKENS, TOKENS_ON_CPU = (4096, 8192, 32_768), (1024,)
 COMPARED = "base"  # size of the models of other libraries, on a GPU
 DECODED = ((1, "one sentence"), (128, "128 sentences"), (1024, "1,024 sentences"))
+SIZES_FOR_FP8 = ("base", "big")
 STAGE_SECONDS = 420.0  # after which a stage begins no other measurement
 PARALLEL_SIZES = ("small", "base")
 PARALLEL_SECONDS = 460.0  # of parallel_speed, whose processes are ended then
@@ -81,21 +84,23 @@ def training_speed(check: Check) -> None:
             continue
         try:
             check.result.table.append({"training": name, **train_speed(check, size, tokens, way, ceiling)})
-        except (RuntimeError, MemoryError, ImportError, LeftOut) as error:  # of this row alone, as for lack of memory
+        # of this row alone, as for lack of memory
+        except (RuntimeError, MemoryError, ImportError, LeftOut, UserError) as error:
             check.leave_out(name, str(error).partition("\n")[0])
     if not check.can.on_gpu:
         check.leave_out("sizes above tiny, compiled and graphed updates, memory and shares of a GPU", NO_CUDA)
 
 
 def measured_ways(*, on_gpu: bool) -> Iterator[tuple[str, int, str]]:
-    """Size, tokens and way of each measurement: ways of compute.fast_path, and names of other libraries' models."""
+    """Size, tokens and way of each measurement: of compute.fast_path, FP8, and names of other libraries' models."""
     if not on_gpu:
         yield from product(SIZES_ON_CPU, TOKENS_ON_CPU, (*PEERS, EAGER))
         return
     yield from product(SIZES, TOKENS, (way for way in CANDIDATES if way not in COMPILED))
     yield from product((COMPARED,), TOKENS, PEERS)
     # last, and of the largest batches alone: compilation takes minutes
-    yield from product((COMPARED, *(size for size in SIZES if size != COMPARED)), TOKENS[-1:], COMPILED)
+    for size in (COMPARED, *(size for size in SIZES if size != COMPARED)):
+        yield from product((size,), TOKENS[-1:], (*COMPILED, FP8) if size in SIZES_FOR_FP8 else COMPILED)
 
 
 def train_speed(check: Check, size: str, tokens: int, way: str, ceiling: float) -> dict[str, str]:

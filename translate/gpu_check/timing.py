@@ -35,6 +35,7 @@ from translate.training.step import PendingUpdate
 from translate.training.update_ways import CANDIDATES, Workload
 
 VOCABULARY = 16_000
+FP8 = "compiled, fp8"  # a way beside those of compute.fast_path
 SECONDS, SECONDS_ON_CPU = 2.0, 0.5  # of a measurement
 BATCHES = 4  # that updates take in turns
 PROFILED = 3  # updates
@@ -88,7 +89,9 @@ def updates_of(
     # of another seed on each rank
     seeds = range(BATCHES * world.rank, BATCHES * (world.rank + 1))
     batches = [example_batch(tokens, vocabulary=VOCABULARY, seed=seed) for seed in seeds]
-    decision = decide_training(check.device, check.can, precision=Precision.auto, head_width=config.model.head_width)
+    decision = decide_training(
+        check.device, check.can, precision=Precision.auto, head_width=config.model.head_width, fp8=way == FP8
+    )
     if way in PEERS or not decision.packed:
         batches = of_similar_lengths(batches)
     if check.can.on_gpu:
@@ -103,7 +106,7 @@ def updates_of(
         return
     trained = parallelize(random_model(config).train(), world, decision)
     workload = Workload(trained, make_optimizer(trained.module, config.optimizer), config, world, is_trial=True)
-    with CANDIDATES[way](workload) as make_update:
+    with CANDIDATES["compiled" if way == FP8 else way](workload) as make_update:
         yield trained.module, batches, lambda number: make_update([batches[number % len(batches)]], step=number + 1)
 
 

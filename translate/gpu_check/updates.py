@@ -20,7 +20,7 @@ from torch import Tensor
 from translate.batch import Batch, pack_batch, pad_batch
 from translate.device import Precision, fastest_training_precision
 from translate.distributed import World
-from translate.errors import excerpt
+from translate.errors import UserError, excerpt
 from translate.gpu_check import NO_CUDA, Check, Skipped, relative_error
 from translate.gpu_check.kernels import BACKWARD, KEYS, QUERIES
 from translate.losses import AUXILIARY_LOSSES, AuxiliaryLossConfig
@@ -33,7 +33,7 @@ from translate.training.config import LossConfig, TrainConfig
 from translate.training.optimizer import OptimizerConfig, RunningAverage, make_optimizer
 from translate.training.parallel import ParallelModel, TrainingDecision, decide_training, parallelize
 from translate.training.path_comparison import SUMS, rounding_unit
-from translate.training.path_trials import LeftOut
+from translate.training.path_trials import EAGER, LeftOut
 from translate.training.step import StepResult, train_step
 from translate.training.update_ways import CANDIDATES, Workload
 
@@ -57,6 +57,9 @@ DRAWN_ON_DEVICE = {"sim_cut"}  # losses with random numbers, which differ betwee
 # A number of a model passes through up to 64 products in sequence, each of which rounds by the unit of its precision.
 # In a loss, a mean over tokens, their errors are independent: √64. In a single gradient they may add up: 64.
 IN_LOSS, IN_GRADIENT = 8, 64
+WIDE = {"ffn_dim": 2048}  # for products in fp8
+FP8_WAYS = (EAGER, "compiled")
+LEAST_OF_FP8 = 0.02  # relative error of the first gradient: bf16 makes 0.013, emulated fp8 0.04 to 0.05
 Losses = Mapping[str, AuxiliaryLossConfig]
 
 
@@ -214,22 +217,24 @@ def fast_paths(check: Check) -> None:
     """The gradients of a Transformer in every way of compute.fast_path, padded and packed, against double precision."""
     if not check.can.on_gpu:
         raise Skipped(f"{NO_CUDA}; on a CPU updates are made in eager mode")
-    for name, is_packed in product(CANDIDATES, (False, True) if trains_packed(check) else (False,)):
-        case = f"{name}, {'packed' if is_packed else 'padded'}"
+    layouts = (False, True) if trains_packed(check) else (False,)
+    for name, is_packed, fp8 in [*product(CANDIDATES, layouts, (False,)), *product(FP8_WAYS, layouts[-1:], (True,))]:
+        case = f"{name}, {'packed' if is_packed else 'padded'}{', fp8' if fp8 else ''}"
         try:
-            compare_path(check, name, make_batch(check, packed=is_packed), case=case)
-        except LeftOut as reason:
+            compare_path(check, name, make_batch(check, packed=is_packed), fp8=fp8, case=case)
+        except (LeftOut, UserError) as reason:
             check.leave_out(case, str(reason))
         except Exception as error:  # of any kind, as compilers raise them: a finding, and the other ways are checked
             traceback.print_exc()
             check.require(False, f"{case}: {type(error).__name__}: {excerpt(error)}")
 
 
-def compare_path(check: Check, name: str, batch: Batch, *, case: str) -> None:
+def compare_path(check: Check, name: str, batch: Batch, *, fp8: bool, case: str) -> None:
     """Compare two updates of one batch, the second of which repeats what the first has compiled or recorded."""
     precision = fastest_training_precision(check.can)
     for_loss, for_gradient = tolerances(check, precision)
-    trained = parallelize(make_model(check, "transformer"), World(), decide(check, precision))
+    model = make_model(check, "transformer", **WIDE if fp8 else {})
+    trained = parallelize(model, World(), decide(check, precision, fp8=fp8))
     optimizer = torch.optim.SGD(trained.module.parameters(), lr=1.0, fused=True)
     with CANDIDATES[name](Workload(trained, optimizer, settings({}, clip_norm=0.0), World(), is_trial=True)) as update:
         for step in (1, 2):
@@ -239,6 +244,8 @@ def compare_path(check: Check, name: str, batch: Batch, *, case: str) -> None:
             error = relative_error(before - flat_weights(trained), exact_gradient)
             check.compare(f"{precision}, loss", abs(loss / exact["loss"] - 1), for_loss, case=f"{case}, update {step}")
             check.compare(f"{precision}, gradient", error, for_gradient, case=f"{case}, update {step}")
+            if fp8 and step == 1:
+                check.require(error > LEAST_OF_FP8, f"{case}: the gradient has the error of bf16 ({error:.2g})")
 
 
 def make_model(check: Check, architecture: str, **changes: Any) -> Seq2Seq:
@@ -265,9 +272,9 @@ def example_batch(tokens: int, *, vocabulary: int, seed: int = 1) -> Batch:
     return pack_batch(source, target, tokens)
 
 
-def decide(check: Check, precision: Precision) -> TrainingDecision:
+def decide(check: Check, precision: Precision, *, fp8: bool = False) -> TrainingDecision:
     """Training on padded batches in a precision."""
-    return decide_training(check.device, check.can, precision=precision, head_width=0)
+    return decide_training(check.device, check.can, precision=precision, head_width=0, fp8=fp8)
 
 
 def settings(losses: Losses, *, clip_norm: float = 1.0) -> TrainConfig:

@@ -34,7 +34,6 @@ from translate.training.stopping import fraction_done, learning_rate
 from translate.training.validation import Validator
 
 logger = logging.getLogger(__name__)
-
 _NEW_FILE_SECONDS = 10.0  # until a file that one machine has written is seen on another
 
 _BUILT = "the model was built with it"
@@ -105,6 +104,7 @@ RULES: dict[str, Rule] = {
     "compute.precision": RESCORED,
     "compute.compile": RECORDED,
     "compute.fast_path": RECORDED,
+    "compute.fp8": RECORDED,
     "run": FREE,
     "run.seed": Rule(_ORDER),
     "run.max_steps": RECORDED,

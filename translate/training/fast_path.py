@@ -153,7 +153,7 @@ def _facts(workload: Workload, decision: TrainingDecision) -> dict[str, Any]:
         "device": versions["hardware"],
         "torch": versions["torch"],
         "cuda": torch.version.cuda or torch.version.hip or "",
-        "precision": decision.precision.value,
+        "precision": decision.arithmetic,
         "layout": "packed" if decision.packed else "padded",
         "tokens": config.batch.tokens * config.batch.accumulation,
         "processes": workload.world.size,

@@ -32,6 +32,7 @@ from translate.memory import machine_memory
 from translate.models.quantised import AUTOCAST
 from translate.models.seq2seq import Output, Seq2Seq
 from translate.training.batch_memory import BatchMemory
+from translate.training.fp8 import Fp8Layers, check_fp8_device, check_fp8_layers
 from translate.training.loss_scale import LossScale
 from translate.training.optimizer import check_memory
 from translate.training.weight_casts import WeightCasts
@@ -48,6 +49,7 @@ class TrainingDecision:
 
     decoding_precision  precision that validation and test sets are decoded in
     padded_because      why batches are padded; "" where they are packed
+    fp8                 factors of wide products are rounded to 8 bits (training/fp8.py)
     warnings            settings and faults of the machine that make the run slow
     """
 
@@ -56,11 +58,17 @@ class TrainingDecision:
     precision: Precision
     decoding_precision: Precision
     padded_because: str
+    fp8: bool = False
     warnings: list[str] = field(default_factory=list)
 
     @property
     def packed(self) -> bool:
         return not self.padded_because
+
+    @property
+    def arithmetic(self) -> str:
+        """Precision of training, with that of its wide products."""
+        return f"{self.precision.value} with products in fp8" if self.fp8 else self.precision.value
 
     def line(self) -> str:
         """The decision as a line for the log."""
@@ -73,7 +81,7 @@ class TrainingDecision:
         if self.decoding_precision is Precision.fp16 and not self.capabilities.on_gpu:
             decoding += " weights"
         return (
-            f"device: {self.device}{facts}; training in {self.precision.value}{scaled}, {batches}; "
+            f"device: {self.device}{facts}; training in {self.arithmetic}{scaled}, {batches}; "
             f"validation decodes in {decoding}"
         )
 
@@ -92,13 +100,22 @@ def decide_run(config: TrainConfig) -> TrainingDecision:
         padded_because = "auxiliary losses read padded attention weights"
     elif config.adapt.adds_weights:
         padded_because = "prefixes have their own keys for every sentence"
+    warnings = [warning] if (warning := unused_gpu(config.compute.device)) else []
+    if config.compute.fp8:
+        check_fp8_layers(config)
+        if not config.compute.may_compile:
+            warnings.append(
+                f"compute.fp8=true is slow with compute.fast_path={config.compute.path}, which fuses no casts: set "
+                "compute.fast_path=auto or compiled"
+            )
     return decide_training(
         device,
         capabilities(device),
         precision=config.compute.precision,
         head_width=config.model.head_width,
         padded_because=padded_because,
-        warnings=[warning] if (warning := unused_gpu(config.compute.device)) else [],
+        fp8=config.compute.fp8,
+        warnings=warnings,
     )
 
 
@@ -109,16 +126,20 @@ def decide_training(
     precision: Precision,
     head_width: int,
     padded_because: str = "",
+    fp8: bool = False,
     warnings: Sequence[str] = (),
 ) -> TrainingDecision:
     """Choose precision and layout of batches for a training run. Raises UserError for what the device cannot do.
 
     head_width      of the model's self-attention; 0 where it has none
     padded_because  what in the configuration needs padded batches; "" if nothing does
+    fp8             is asked for
     warnings        to be part of the decision
     """
     # precision first: the packed kernel exists for some only
     chosen = training_precision(precision, can)
+    if fp8:
+        check_fp8_device(can, chosen)
     slow = []
     if chosen is Precision.bf16 and not can.bf16_matmul:
         best = fastest_training_precision(can)
@@ -129,6 +150,7 @@ def decide_training(
         precision=chosen,
         decoding_precision=validation_precision(chosen, can),
         padded_because=padded_because or _obstacle_to_packing(can, chosen, head_width),
+        fp8=fp8,
         warnings=[*warnings, *slow],
     )
 
@@ -183,6 +205,7 @@ class ParallelModel:
     forward     a forward pass with the same weights, synchronised between processes
     loss_scale  for training in fp16, else None
     casts       of the weights in bf16 or fp16; None: autocast makes them
+    fp8         layers whose products are in fp8, in training alone
     memory      of the device: sizes of batches that do not fit into it
     """
 
@@ -192,6 +215,7 @@ class ParallelModel:
     precision: Precision
     loss_scale: LossScale | None = None
     casts: WeightCasts | None = None
+    fp8: Fp8Layers | None = None
     memory: BatchMemory = field(default_factory=BatchMemory)
 
     @property
@@ -205,6 +229,12 @@ class ParallelModel:
         dtype = AUTOCAST.get(self.precision)
         casts = nullcontext() if self.casts is None else self.casts.in_use()
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None), casts:
+            yield
+
+    @contextmanager
+    def autocast_in_training(self) -> Iterator[None]:
+        """autocast(), with wide products in fp8 where the run has them."""
+        with self.autocast(), nullcontext() if self.fp8 is None else self.fp8.in_use():
             yield
 
     def gradient_sync(self, *, enabled: bool) -> AbstractContextManager[object]:
@@ -231,7 +261,10 @@ def parallelize(model: Seq2Seq, world: World, decision: TrainingDecision) -> Par
         forward = DistributedDataParallel(model, device_ids=devices, **exchange)
     # bf16 has the exponents of fp32 and needs none
     loss_scale = LossScale(device) if precision is Precision.fp16 else None
+    fp8 = Fp8Layers(model, emulated=device.type == "cpu") if decision.fp8 else None
     dtype, casts = AUTOCAST.get(precision), None
     if dtype is not None:
-        casts = WeightCasts(model, dtype, overlapping=world.size > 1)
-    return ParallelModel(model, forward, device, precision, loss_scale, casts)
+        # fp8 layers round weights in fp32
+        with nullcontext() if fp8 is None else fp8.in_use():
+            casts = WeightCasts(model, dtype, overlapping=world.size > 1)
+    return ParallelModel(model, forward, device, precision, loss_scale, casts, fp8)

@@ -48,6 +48,8 @@ def log_description(
         f"{config.name}: {_describe_data(config, data, batches, state)}; {_describe_model(config, state)}{processes}"
     )
     logger.info(decision.line())
+    if state.model.fp8 is not None:
+        logger.info(f"fp8: {state.model.fp8.summary}")
     for warning in decision.warnings:
         logger.warning(warning)
     for note in _notes(config, data, validator):

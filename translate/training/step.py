@@ -225,7 +225,7 @@ class Objective:
 
     def add_gradient(self, batch: Batch) -> Tensor:
         """Add the gradient of a batch to that of the parameters; each of its losses, detached, (2 + A,)."""
-        with self.model.autocast():
+        with self.model.autocast_in_training():
             total, losses = self._total_loss(batch.to(self.model.device))
         mean = total * self.factor
         scaling = self.model.loss_scale
