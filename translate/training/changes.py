@@ -34,8 +34,8 @@ from translate.training.stopping import fraction_done, learning_rate
 from translate.training.validation import Validator
 
 logger = logging.getLogger(__name__)
-_NEW_FILE_SECONDS = 10.0  # until a file that one machine has written is seen on another
 
+_NEW_FILE_SECONDS = 10.0  # until a file that one machine has written is seen on another
 _BUILT = "the model was built with it"
 _ORDER = "it decides the order of the training pairs"
 _ADAPTABLE = (_ORDER, "the optimizer's state was made for it", "it decides the training text")
