@@ -1,4 +1,4 @@
-"""Training with products in fp8, emulated on the CPU: wide layers alone, near bf16, and with a plain model outside."""
+"""Training with fp8 matmuls, emulated on the CPU: wide layers alone, near bf16, and with a plain model outside."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from translate.gpu_check import updates
 from translate.models import ARCHITECTURES, Vocabularies, build_model
 from translate.models.transformer import TransformerConfig
 from translate.training import fast_path, parallel
-from translate.training.fp8 import Fp8Layers, fp8_places
+from translate.training.fp8 import Fp8Layers, fp8_layers
+from translate.training.open_options import SIZE
 from translate.training.optimizer import OptimizerConfig, make_optimizer
 from translate.training.parallel import ParallelModel, decide_run, decide_training, parallelize
 from translate.training.path_trials import PathTrials
@@ -105,11 +106,7 @@ def test_layers_with_wide_outputs_are_chosen_but_not_the_output_layer_nor_joined
     ]:
         with torch.device("meta"):
             model = build_model(ARCHITECTURES[architecture][0].tiny(**changes), Vocabularies(4000, 4000, shared=True))
-        if expected:
-            assert {place.name for place in fp8_places(model)} == expected
-        else:
-            with pytest.raises(UserError, match="no linear layer of this model is wide enough"):
-                fp8_places(model)
+        assert {child.name for child in fp8_layers(model)} == expected
 
 
 def test_losses_stay_near_those_of_bf16_and_gradients_have_the_errors_of_fp8():
@@ -131,7 +128,7 @@ def test_losses_stay_near_those_of_bf16_and_gradients_have_the_errors_of_fp8():
     assert 0.02 < (gradients[True] - gradients[False]).norm() / gradients[False].norm() < 0.15
 
 
-def test_processes_exchange_gradients_of_fp8():
+def test_data_parallel_training_takes_fp8_layers():
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:
         found = []
@@ -161,7 +158,7 @@ def test_compiled_updates_are_found_right_and_wrong_ones_are_not():
 
 def test_a_verdict_of_bf16_is_not_one_of_fp8():
     precisions = [fast_path._facts(workload(), decision(fp8=fp8))["precision"] for fp8 in (False, True)]
-    assert precisions == ["bf16", "bf16 with products in fp8"]
+    assert precisions == ["bf16", "bf16 with fp8 matmuls"]
 
 
 def test_a_run_trains_in_fp8_validates_without_and_saves_a_plain_model(corpus, tmp_path, monkeypatch, on_hopper):
@@ -175,10 +172,10 @@ def test_a_run_trains_in_fp8_validates_without_and_saves_a_plain_model(corpus, t
     monkeypatch.setattr(Float8Linear, "forward", forward)
     folder, plain = tmp_path / "fp8", tmp_path / "bf16"
     log = train_here(corpus, folder, **FP8_RUN)
-    assert "training in bf16 with products in fp8, padded batches; validation decodes in fp32" in log
-    assert "fp8: 2 of 12 linear layers, 63% of their weights" in log
-    assert with_gradients  # of two layers in six updates, not of validations
-    assert with_gradients == [True] * 12
+    assert "training in bf16 with fp8 matmuls, padded batches; validation decodes in fp32" in log
+    assert "fp8: 2 of 12 linear layers, 63% of their weights (torchao " in log
+    assert "compute.fp8=true is slow with compute.fast_path=eager, which does not fuse its casts" in log
+    assert with_gradients == [True] * 12  # of two layers in six updates, not of validations
     train_here(corpus, plain, **FP8_RUN | {"compute__fp8": "false"})
     assert len(with_gradients) == 12
     assert loss_of(folder) == pytest.approx(loss_of(plain), rel=0.02)
@@ -232,21 +229,27 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatc
         decision()
 
 
-def test_models_and_methods_that_do_not_fit_are_refused_and_eager_mode_is_warned_of(corpus, tmp_path, on_hopper):
-    def decide(**changes):
-        return decide_run(composed(options(corpus, tmp_path, **{**SETTINGS, **FP8_RUN, **changes})))
+def fp8_config(corpus, folder, **changes):
+    return composed(options(corpus, folder, **{**SETTINGS, **FP8_RUN, **changes}))
 
-    assert decide().warnings == []
-    for path in ("eager", "graphed"):
-        [warning] = decide(compute__fast_path=path).warnings
-        assert warning.startswith(f"compute.fp8=true is slow with compute.fast_path={path}")
-    assert decide(compute__fast_path="compiled").warnings == []
+
+def test_models_and_methods_that_do_not_fit_are_refused(corpus, tmp_path, on_hopper):
+    assert decide_run(fp8_config(corpus, tmp_path)).fp8
     with pytest.raises(UserError, match=r"no linear layer of this model is wide enough .* or choose a wider"):
-        decide(model__ffn_dim=512)
+        decide_run(fp8_config(corpus, tmp_path, model__ffn_dim=512))
     # prefixes are ids of a vocabulary that is not yet known
-    assert decide(model__source_prefix="[250000]", adapt="full", adapt__model=tmp_path).fp8
+    assert decide_run(fp8_config(corpus, tmp_path, model__source_prefix="[250000]", adapt="full", adapt__model="m")).fp8
     with pytest.raises(UserError, match=r"is for training all weights, not for adapt=lora: leave compute\.fp8 out"):
-        decide(adapt="lora", adapt__model=tmp_path)
+        decide_run(fp8_config(corpus, tmp_path, adapt="lora", adapt__model="m"))
+
+
+def test_a_size_that_the_recipe_tries_or_chooses_may_be_too_narrow(corpus, tmp_path, on_hopper):
+    """recipe=auto measures tiny first."""
+    decision = decide_run(replace(fp8_config(corpus, tmp_path, model__ffn_dim=512), chosen=[SIZE]))
+    assert not decision.fp8
+    assert decision.warnings == [
+        "compute.fp8=true has no effect: the chosen model has no linear layers that gain by it"
+    ]
 
 
 def test_gpu_check_finds_products_that_are_not_in_fp8_and_leaves_them_out_elsewhere(tmp_path, monkeypatch):
@@ -263,10 +266,7 @@ def test_gpu_check_finds_products_that_are_not_in_fp8_and_leaves_them_out_elsewh
     check = check_in(tmp_path, Capabilities(on_gpu=True, compute_capability=AMPERE, bf16_matmul=True))
     updates.fast_paths(check)
     assert check.result.findings == []
-    assert [part.partition(" needs ")[0] for part in check.result.unchecked] == [
-        "eager, padded, fp8: compute.fp8=true",
-        "compiled, padded, fp8: compute.fp8=true",
-    ]
+    assert [part.partition(" needs ")[0] for part in check.result.unchecked] == ["fp8: compute.fp8=true"]
 
 
 def test_torchao_is_asked_only_by_runs_in_fp8(monkeypatch):

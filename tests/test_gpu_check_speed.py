@@ -137,6 +137,14 @@ def test_a_rank_that_ends_or_hangs_fails_the_stage_which_continues(rank, limit, 
     assert len(check.result.table) == 2
 
 
+def test_a_rank_that_is_killed_is_a_finding_of_compiled_updates_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(speed, "speed_of_rank", killed)
+    monkeypatch.setattr(speed, "parallel_ways", lambda num_gpus: iter([("tiny", 128, "compiled", 2)]))
+    check = check_in(tmp_path)
+    speed.parallel_speed(check)
+    assert check.result.findings == ["tiny, 128 tokens a process, compiled, 2 processes: process 1 ended by SIGKILL"]
+
+
 def test_updates_that_cannot_be_compiled_and_those_that_come_too_late_are_named(tmp_path, monkeypatch):
     def fails(*_):
         raise RuntimeError("no compiler\ndetails")
@@ -152,11 +160,16 @@ def test_updates_that_cannot_be_compiled_and_those_that_come_too_late_are_named(
     assert "tiny, 128 tokens a process, compiled, 1 process: out of time" in late.result.unchecked
 
 
-def test_several_gpus_are_measured_together_and_in_pairs_what_is_compiled_last():
+def test_several_gpus_are_measured_beside_one_and_pairs_of_them_last():
     ways = list(speed.parallel_ways(8))
-    assert ways[:4] == [("small", 32_768, "eager", devices) for devices in (1, 2, 8)] + [("base", 32_768, "eager", 1)]
-    assert ways[6:] == [("base", 32_768, "compiled", devices) for devices in (1, 2, 8)]
+    measured = [(size, way, devices) for size, _, way, devices in ways]
+    assert measured == [
+        *product(["base"], ["eager", "compiled"], [1, 8]),
+        *product(["small"], ["eager"], [1, 8]),
+        ("base", "eager", 2),
+    ]
     assert {devices for *_, devices in speed.parallel_ways(2)} == {1, 2}
+    assert len(set(speed.parallel_ways(2))) == 6
 
 
 def test_one_gpu_is_too_few_for_data_parallel_training(tmp_path):

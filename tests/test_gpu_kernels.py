@@ -11,13 +11,13 @@ from translate.gpu_check.launches import work_of
 from translate.models import packed_attention
 from translate.models.attention import AttentionMask
 from translate.models.layers import Dropout, _AddDropped, joined_linear, split_heads
-from translate.models.rotary import Rotary, _SplitAndRotate, _SplitAndRotateOnCpu
+from translate.models.rotary import Rotary, _SplitAndRotate, _SplitAndRotateHalves
 
 N, H, W = 10, 2, 8  # tokens, heads, width of a head
 
 
 @pytest.mark.parametrize("shape", [(N, 3 * H, W), (3, 3 * H, N, W)], ids=["packed", "padded"])
-@pytest.mark.parametrize("function", [_SplitAndRotate, _SplitAndRotateOnCpu])
+@pytest.mark.parametrize("function", [_SplitAndRotate, _SplitAndRotateHalves])
 def test_heads_are_split_and_rotated_as_by_single_operations(function, shape):
     torch.manual_seed(1)
     positions = torch.arange(N) if len(shape) == 3 else torch.arange(N).expand(3, N)

@@ -3,7 +3,7 @@
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import cycle
@@ -19,9 +19,11 @@ from benchmarks.adapters.ours import Trainer
 from benchmarks.session import Session
 from benchmarks.training import add_options, make_work
 from translate.device import tune_process
+from translate.errors import UserError
 
 _PRODUCTS = {"mm", "addmm", "bmm", "baddbmm"}
-_ATTENTION = {  # place of the queries among the arguments, and products: scores and heads; scores and four gradients
+# index of the queries among the inputs, and matmuls: Q K^T and P V forward; Q K^T, dV, dP, dQ and dK backward
+_ATTENTION = {
     "_scaled_dot_product_flash_attention_for_cpu": (0, 2),
     "_scaled_dot_product_flash_attention_for_cpu_backward": (1, 5),
 }
@@ -30,6 +32,8 @@ _CEILING = (
     "attention: its products; of any other operation: a copy of as many bytes as it reads and writes. T: tokens, or "
     "another size that no weight has."
 )
+_WRITE_ONLY = {"copy_", "fill_", "zero_", "random_"}  # operations that do not read what they write to
+_LOOK_UPS = {"embedding", "gather", "index", "index_select"}  # that read as much of their first input as they return
 _BATCHES = 8  # that take turns
 _CEILING_SECONDS, _CEILING_CALLS = 0.1, 5  # of the measurement of a shape; calls at least
 
@@ -45,11 +49,12 @@ class Operation:
     dtype: torch.dtype
 
     @classmethod
-    def of(cls, name: str, arguments: Any, result: Any) -> Self:
-        inputs, outputs = ([x for x in tree_leaves(part) if isinstance(x, Tensor)] for part in (arguments, result))
-        size = sum(x.numel() * x.element_size() for x in [*inputs, *outputs])
+    def of(cls, function: Any, arguments: Sequence[Any], options: Mapping[str, Any], result: Any) -> Self:
+        inputs, outputs = _tensors((arguments, dict(options))), _tensors(result)
+        read, written = (tuple(tuple(x.shape) for x in part) for part in (inputs, outputs))
         dtype = next((x.dtype for x in [*outputs, *inputs]), torch.float32)
-        return cls(name, tuple(tuple(x.shape) for x in inputs), tuple(tuple(x.shape) for x in outputs), size, dtype)
+        size = traffic(function, arguments, options, result)
+        return cls(function.overloadpacket.__name__, read, written, size, dtype)
 
     def ceiling(self) -> float:
         """Seconds that it takes at best; see _CEILING."""
@@ -69,8 +74,33 @@ class Operation:
         return f"{self.name} ({', '.join(readable)})"
 
 
+def traffic(function: Any, arguments: Sequence[Any], options: Mapping[str, Any], result: Any) -> int:
+    """Bytes that an operation reads and writes, by its schema; 0 of a view."""
+    schema, name = function._schema, function.overloadpacket.__name__
+    results = [result] if len(schema.returns) == 1 else result or []
+    new = sum(_size(x) for x, declared in zip(results, schema.returns, strict=True) if declared.alias_info is None)
+    moved, writes = new, bool(new)
+    given = {declared.name: value for declared, value in zip(schema.arguments, arguments, strict=False)} | dict(options)
+    for place, declared in enumerate(schema.arguments):
+        size = _size(given.get(declared.name))
+        is_written = declared.alias_info is not None and declared.alias_info.is_write
+        is_read = not (is_written and (declared.kwarg_only or name in _WRITE_ONLY))
+        moved += (new if place == 0 and name in _LOOK_UPS else size) * (is_read + is_written)
+        writes |= is_written
+    return moved if writes else 0
+
+
+def _size(value: Any) -> int:
+    """Bytes of all tensors in a value, without repetitions of expanded ones."""
+    return sum(min(x.numel() * x.element_size(), x.untyped_storage().nbytes()) for x in _tensors(value))
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    return [x for x in tree_leaves(value) if isinstance(x, Tensor)]
+
+
 class OperationTimer(TorchDispatchMode):
-    """Seconds of each call of each operation inside; those of a CPU have ended when they return."""
+    """Seconds of each call of each operation inside, dispatch included: on a CPU, operations are synchronous."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,11 +109,11 @@ class OperationTimer(TorchDispatchMode):
     def __torch_dispatch__(
         self, function: Any, types: Any, arguments: tuple[Any, ...] = (), options: Mapping[str, Any] | None = None
     ) -> Any:
+        options = options or {}
         started = time.perf_counter()
-        result = function(*arguments, **(options or {}))
+        result = function(*arguments, **options)
         seconds = time.perf_counter() - started
-        name = function.overloadpacket.__name__
-        self.seconds[Operation.of(name, (arguments, dict(options or {})), result)].append(seconds)
+        self.seconds[Operation.of(function, arguments, options, result)].append(seconds)
         return result
 
 
@@ -115,10 +145,12 @@ def _fastest(work: Callable[[], Tensor]) -> float:
 def add_operation_options(parser: argparse.ArgumentParser) -> None:
     add_options(parser)
     parser.add_argument("--rounds", type=int, default=3, help=f"of {_BATCHES} updates, timed as a whole and in parts")
-    parser.add_argument("--least", type=float, default=1.0, help="share of the time that has a row of its own, in %%")
+    parser.add_argument("--min-share", type=float, default=1.0, help="of the time, for a row of its own, in %%")
 
 
 def run_operations(arguments: argparse.Namespace, session: Session) -> None:
+    if arguments.device != "cpu" or arguments.systems:
+        raise UserError("operations are those of our own updates on a CPU: leave --device and --systems out")
     tune_process(session.threads)
     trainer = Trainer.of_corpus(*make_work(arguments, session))
     batches = cycle([trainer.next_batches() for _ in range(_BATCHES)])
@@ -133,7 +165,7 @@ def run_operations(arguments: argparse.Namespace, session: Session) -> None:
             _make_updates(trainer, _BATCHES)
     sizes = {size for weight in trainer.model.module.parameters() for size in weight.shape}
     rows = rows_of(timer, sizes, updates=arguments.rounds * _BATCHES)
-    _report(session, rows, update=median(rounds), least=arguments.least / 100)
+    _report(session, rows, update=median(rounds), min_share=arguments.min_share / 100)
 
 
 def _make_updates(trainer: Trainer, count: int) -> None:
@@ -164,9 +196,12 @@ def rows_of(timer: OperationTimer, sizes: Collection[int], *, updates: int) -> d
     return dict(sorted(rows.items(), key=lambda item: -item[1].seconds))
 
 
-def _report(session: Session, rows: Mapping[str, Row], *, update: float, least: float) -> None:
-    """A row for each label with at least this share of an update, which takes `update` seconds."""
-    shown = {name: row for name, row in rows.items() if row.seconds >= least * update}
+def _report(session: Session, rows: Mapping[str, Row], *, update: float, min_share: float) -> None:
+    """A row for each label with at least this share of the time of an update.
+
+    update  seconds of an update
+    """
+    shown = {name: row for name, row in rows.items() if row.seconds >= min_share * update}
     session.headings = ("operation", "calls an update", "ms an update", "share", "ceiling / time")
     for name, row in shown.items():
         ceiling = row.ceiling()

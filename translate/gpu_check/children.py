@@ -24,11 +24,16 @@ from translate.errors import UserError
 
 FORK = multiprocessing.get_context("fork")  # arguments need not be pickled, and modules stay loaded
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl
+_LATER = 30.0  # seconds
 Value = TypeVar("Value")
 
 
 class ProcessError(RuntimeError):
     """A child process ended without a result; the message is its error, or the signal that ended it."""
+
+
+class KilledError(ProcessError):
+    """A child process was ended by a signal, or exited by itself."""
 
 
 def in_processes(work: Callable[..., Value], *arguments: tuple[Any, ...], seconds: float) -> list[Value]:
@@ -82,8 +87,8 @@ def _work_as_rank(
     os.environ |= {name: str(value) for name, value in own.items()}
     torch.set_num_threads(1)
     device = torch.device("cuda", rank) if on_gpus else torch.device("cpu")
-    # the same limit as that of the parent, which began earlier: its error comes first
-    with join_world(device, timeout=seconds) as world:
+    # a rank that hangs is an error of the parent, whose limit ends first
+    with join_world(device, timeout=seconds + _LATER) as world:
         result = work(world, device, *arguments)
         world.wait()  # none leaves while others may still exchange gradients
         return result
@@ -116,7 +121,7 @@ def _receive(processes: list[ForkProcess], readers: list[Connection], seconds: f
                 code = processes[number].exitcode or 0
                 which = f"process {number} " if len(processes) > 1 else ""
                 end = signal.Signals(-code).name if code < 0 else f"status {code}"
-                raise ProcessError(f"{which}ended by {end}") from None
+                raise KilledError(f"{which}ended by {end}") from None
             if error:
                 raise ProcessError(error)
     return [results[number] for number in range(len(readers))]

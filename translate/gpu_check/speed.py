@@ -19,7 +19,7 @@ from translate.device import Precision, capabilities, fastest_training_precision
 from translate.distributed import World
 from translate.errors import UserError
 from translate.gpu_check import NO_CUDA, Check, Skipped
-from translate.gpu_check.children import ProcessError, in_ranks
+from translate.gpu_check.children import KilledError, ProcessError, in_ranks
 from translate.gpu_check.peers import PEERS
 from translate.gpu_check.runs import train_config
 from translate.gpu_check.timing import (
@@ -45,7 +45,6 @@ COMPARED = "base"  # size of the models of other libraries, on a GPU
 DECODED = ((1, "one sentence"), (128, "128 sentences"), (1024, "1,024 sentences"))
 SIZES_FOR_FP8 = ("base", "big")
 STAGE_SECONDS = 420.0  # after which a stage begins no other measurement
-PARALLEL_SIZES = ("small", "base")
 PARALLEL_SECONDS = 460.0  # of parallel_speed, whose processes are ended then
 ROW_SECONDS = 200.0  # after which processes that make eager updates hang; compilation may take the rest of the time
 
@@ -129,16 +128,17 @@ def parallel_speed(check: Check) -> None:
         one, several = ("GPU", "GPUs") if on_gpus else ("process", "processes")
         name = f"{size}, {tokens:,} tokens a {one}, {way}, {devices} {one if devices == 1 else several}"
         left = PARALLEL_SECONDS - (time.monotonic() - started)
-        if left < ROW_SECONDS:  # none would be ended that does not hang
+        if left < ROW_SECONDS:  # a shorter limit could end a measurement that is only slow
             check.leave_out(name, "out of time")
             continue
         limit = left if way in COMPILED else ROW_SECONDS
         try:
             ranks = in_ranks(speed_of_rank, devices, check, size, tokens, way, on_gpus=on_gpus, seconds=limit)
         except ProcessError as error:
-            if way in COMPILED:  # slow, or without a compiler: not what this stage is for
+            if way in COMPILED and not isinstance(error, KilledError):  # slow, or without a compiler
                 check.leave_out(name, str(error))
-            check.require(way in COMPILED, f"{name}: {error}")
+            else:
+                check.require(False, f"{name}: {error}")
             continue
         if devices == 1:
             [alone[size, way]] = ranks
@@ -154,10 +154,11 @@ def parallel_ways(num_gpus: int) -> Iterator[tuple[str, int, str, int]]:
     if not num_gpus:
         yield from product(SIZES_ON_CPU, TOKENS_ON_CPU, (EAGER,), (1, 2))
         return
-    counts = sorted({1, 2, num_gpus})
     # several processes make no graphs, so that one is measured without as well
-    yield from product(PARALLEL_SIZES, TOKENS[-1:], (EAGER,), counts)
-    yield from product((COMPARED,), TOKENS[-1:], ("compiled",), counts)
+    for size, way in ((COMPARED, EAGER), (COMPARED, "compiled"), ("small", EAGER)):
+        yield from product((size,), TOKENS[-1:], (way,), (1, num_gpus))
+    if num_gpus > 2:
+        yield COMPARED, TOKENS[-1], EAGER, 2
 
 
 def speed_of_rank(world: World, device: torch.device, check: Check, size: str, tokens: int, way: str) -> Speed:

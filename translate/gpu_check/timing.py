@@ -54,7 +54,7 @@ KINDS = {
     "softmax and loss": ("softmax", "gather", "scatter"),
 }
 
-MakeNumbered = Callable[[int], PendingUpdate | None]  # the update with this number
+MakeUpdateAt = Callable[[int], PendingUpdate | None]  # the update with this number
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Speed:
 @contextmanager
 def updates_of(
     check: Check, size: str, tokens: int, way: str, world: World | None = None
-) -> Iterator[tuple[nn.Module, Sequence[Batch], MakeNumbered]]:
+) -> Iterator[tuple[nn.Module, Sequence[Batch], MakeUpdateAt]]:
     """A model, its batches, and a function that makes updates of it; way: see measured_ways."""
     config, world = train_config(check, {"model": size}), world or World()
     # of another seed on each rank
@@ -115,7 +115,7 @@ def random_model(config: TrainConfig) -> Seq2Seq:
     return build_model(config.model, Vocabularies(VOCABULARY, VOCABULARY, shared=True))
 
 
-def measure(check: Check, batches: Sequence[Batch], update: MakeNumbered, world: World | None = None) -> Speed:
+def measure(check: Check, batches: Sequence[Batch], update: MakeUpdateAt, world: World | None = None) -> Speed:
     """Time updates, as many on every rank."""
     for number in range(len(batches)):  # kernels are chosen, models compiled and graphs recorded, for each shape
         wait_for(update(number))
@@ -131,10 +131,12 @@ def wait_for(pending: PendingUpdate | None) -> None:
         pending.result()
 
 
-def _timed(check: Check, update: MakeNumbered, world: World) -> tuple[int, float]:
+def _timed(check: Check, update: MakeUpdateAt, world: World) -> tuple[int, float]:
     """Number of updates, each read when the next one has been launched, and their seconds."""
+    synchronize(check)
     started = time.perf_counter()
     wait_for(update(0))
+    synchronize(check)  # for updates without a result to wait for
     # ranks that made different numbers of updates would wait for each other forever
     count = world.from_main(max(1, round(seconds_measured(check) / (time.perf_counter() - started))))
     synchronize(check)
@@ -148,7 +150,7 @@ def _timed(check: Check, update: MakeNumbered, world: World) -> tuple[int, float
     return count, time.perf_counter() - started
 
 
-def shares(check: Check, update: MakeNumbered) -> dict[str, str]:
+def shares(check: Check, update: MakeUpdateAt) -> dict[str, str]:
     """Shares of the device's time by kind of kernel, and waits for it in an update."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if check.can.on_gpu else [])]
     with profile(activities=activities) as recorded:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from enum import StrEnum
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -189,7 +189,7 @@ def dropout(x: Tensor, rate: float) -> Tensor:
 
 
 def pooled_dropout(x: Tensor, rate: float) -> Tensor:
-    """Dropout by a mask from the pool; the gradient needs the mask alone, which is a view."""
+    """Dropout by a mask from the pool; the gradient keeps the mask alone, a view of the pool."""
     mask, scale = dropout_mask(x.shape, rate, x.dtype)
     return x * mask if scale == 1.0 else x * mask * scale
 
@@ -220,38 +220,33 @@ class _AddDropped(torch.autograd.Function):
 
 
 def dropout_mask(shape: torch.Size, rate: float, dtype: torch.dtype = torch.float32) -> tuple[Tensor, float]:
-    """Mask with 1 for each element to keep and 0 for others, drawn with PyTorch's default CPU generator; their scale.
+    """Mask of the elements to keep, drawn with PyTorch's default CPU generator, and the scale of what is kept.
 
-    In fp32 the mask is scaled already, and the scale 1: in narrower types the scale would be rounded, the same way for
-    all elements.
+    In fp32 the elements of a mask from the pool have the scale already, which is 1 then.
     """
     # a random byte below the threshold drops its element
     threshold = round(rate * 256)
+    scale = 256 / (256 - threshold)
     size = shape.numel()
     # two windows of more than half the pool would overlap, always in the same part
     if size > _POOL_SIZE // 2:
-        mask = _as_factors(_random_bytes(size, generator=None) >= threshold, threshold, dtype)
-    else:
-        start = _ALIGNMENT * int(torch.randint((_POOL_SIZE - size) // _ALIGNMENT, ()))
-        mask = _mask_pool(threshold, dtype)[start : start + size]
-    return mask.view(shape), 1.0 if dtype is torch.float32 else _scale(threshold)
+        return (_random_bytes(size, generator=None) >= threshold).view(shape), scale
+    start = _ALIGNMENT * int(torch.randint((_POOL_SIZE - size) // _ALIGNMENT, ()))
+    mask = _mask_pool(threshold, dtype)[start : start + size].view(shape)
+    return mask, 1.0 if dtype is torch.float32 else scale
 
 
-@cache
+@lru_cache(maxsize=4)  # 128 MiB each in fp32; a sweep has other rates in each run
 def _mask_pool(threshold: int, dtype: torch.dtype) -> Tensor:
-    """Random mask, equal in every process and session, so that a resumed run repeats its masks."""
-    kept = _random_bytes(_POOL_SIZE, generator=torch.Generator().manual_seed(threshold)) >= threshold
-    return _as_factors(kept, threshold, dtype)
+    """Random mask, equal in every process and session, so that a resumed run repeats its masks.
 
-
-def _as_factors(kept: Tensor, threshold: int, dtype: torch.dtype) -> Tensor:
-    """See dropout_mask. Of the type that they are multiplied with: a product with booleans takes four times as long."""
-    factors = kept.to(dtype)
-    return factors.mul_(_scale(threshold)) if dtype is torch.float32 else factors
-
-
-def _scale(threshold: int) -> float:
-    return 256 / (256 - threshold)
+    Of the type that it is multiplied with: multiplying by booleans takes four times as long. Only in fp32 it has the
+    scale, which bf16 would round to one that is 0.3 % too small for a rate of 0.1.
+    """
+    with torch.inference_mode(False):  # a mask made in inference mode could not be kept for a gradient
+        kept = _random_bytes(_POOL_SIZE, generator=torch.Generator().manual_seed(threshold)) >= threshold
+        mask = kept.to(dtype)
+        return mask.mul_(256 / (256 - threshold)) if dtype is torch.float32 else mask
 
 
 def _random_bytes(count: int, *, generator: torch.Generator | None) -> Tensor:

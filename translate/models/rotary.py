@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from translate.models.layers import angles, only_shapes
 
@@ -42,7 +43,7 @@ class Rotation:
             query, key, value = _SplitAndRotate.apply(heads, self.cosines, self.sines)
             return query, key, value
         if heads.requires_grad and heads.dtype is torch.float32 and not torch.compiler.is_compiling():
-            query, key, value = _SplitAndRotateOnCpu.apply(heads, self.cosines, self.sines)
+            query, key, value = _SplitAndRotateHalves.apply(heads, self.cosines, self.sines)
             return query, key, value
         num_heads = heads.shape[1] // 3
         query_key, value = heads.split((2 * num_heads, num_heads), dim=1)
@@ -79,8 +80,11 @@ def _rotate(x: Tensor, cosines: Tensor, sines: Tensor, *, out: Tensor, back: boo
     torch.addcmul(x * cosines, swapped, sines, value=-1 if back else 1, out=out)
 
 
-class _SplitAndRotateOnCpu(torch.autograd.Function):
-    """Rotation.split in fp32, without copies of swapped halves; its gradient has the layout of the projection."""
+class _SplitAndRotateHalves(torch.autograd.Function):
+    """Rotation.split in fp32, without copies of swapped halves; its gradient has the layout of the projection.
+
+    Faster on a CPU; on a GPU it would launch three kernels more.
+    """
 
     @staticmethod
     def forward(ctx: Any, heads: Tensor, cosines: Tensor, sines: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -93,6 +97,7 @@ class _SplitAndRotateOnCpu(torch.autograd.Function):
         return query, key, value
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, None, None]:
         cosines, sines = ctx.saved_tensors
         heads = query.new_empty_strided(ctx.shape, ctx.stride)

@@ -33,8 +33,7 @@ class ComputeConfig:
                graphs; compiled_graphed: both. auto: on a GPU the fastest of them that computes the same, by trial; on
                a CPU eager
     compile    older name of fast_path=compiled
-    fp8        round the factors of wide products to 8 bits (training/fp8.py), on GPUs with matrix units for that; the
-               precision of all else stays bf16
+    fp8        fp8 matmuls of wide linear layers (training/fp8.py), on GPUs that have them; all else stays in bf16
     threads    of the CPU; 0: as many as PyTorch takes by itself
     timeout    seconds that one of several processes waits for another, except while data is prepared
     """
@@ -51,11 +50,6 @@ class ComputeConfig:
     def path(self) -> FastPath:
         """The way to compute updates that is asked for, by either name."""
         return FastPath.compiled if self.compile else self.fast_path
-
-    @property
-    def may_compile(self) -> bool:
-        """True if torch.compile makes the updates, or is tried."""
-        return self.path not in (FastPath.eager, FastPath.graphed)
 
     def check(self) -> None:
         check_training_precision(self.precision)

@@ -93,6 +93,8 @@ def choose_path(
         name = _choose(workload, decision, state, batches, models)
     else:
         name = EAGER
+    if decision.fp8 and name not in COMPILED:
+        logger.warning(f"compute.fp8=true is slow with compute.fast_path={name}, which does not fuse its casts")
     try:
         path = CANDIDATES[name](workload)
     except LeftOut as reason:

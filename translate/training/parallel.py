@@ -32,7 +32,7 @@ from translate.memory import machine_memory
 from translate.models.quantised import AUTOCAST
 from translate.models.seq2seq import Output, Seq2Seq
 from translate.training.batch_memory import BatchMemory
-from translate.training.fp8 import Fp8Layers, check_fp8_device, check_fp8_layers
+from translate.training.fp8 import Fp8Layers, check_fp8_device, has_fp8_layers
 from translate.training.loss_scale import LossScale
 from translate.training.optimizer import check_memory
 from translate.training.weight_casts import WeightCasts
@@ -49,7 +49,7 @@ class TrainingDecision:
 
     decoding_precision  precision that validation and test sets are decoded in
     padded_because      why batches are padded; "" where they are packed
-    fp8                 factors of wide products are rounded to 8 bits (training/fp8.py)
+    fp8                 matmuls of wide linear layers are in fp8 (training/fp8.py)
     warnings            settings and faults of the machine that make the run slow
     """
 
@@ -67,8 +67,8 @@ class TrainingDecision:
 
     @property
     def arithmetic(self) -> str:
-        """Precision of training, with that of its wide products."""
-        return f"{self.precision.value} with products in fp8" if self.fp8 else self.precision.value
+        """Precision of training, with that of wide linear layers."""
+        return f"{self.precision.value} with fp8 matmuls" if self.fp8 else self.precision.value
 
     def line(self) -> str:
         """The decision as a line for the log."""
@@ -101,20 +101,16 @@ def decide_run(config: TrainConfig) -> TrainingDecision:
     elif config.adapt.adds_weights:
         padded_because = "prefixes have their own keys for every sentence"
     warnings = [warning] if (warning := unused_gpu(config.compute.device)) else []
-    if config.compute.fp8:
-        check_fp8_layers(config)
-        if not config.compute.may_compile:
-            warnings.append(
-                f"compute.fp8=true is slow with compute.fast_path={config.compute.path}, which fuses no casts: set "
-                "compute.fast_path=auto or compiled"
-            )
+    fp8 = config.compute.fp8 and has_fp8_layers(config)
+    if config.compute.fp8 and not fp8:
+        warnings.append("compute.fp8=true has no effect: the chosen model has no linear layers that gain by it")
     return decide_training(
         device,
         capabilities(device),
         precision=config.compute.precision,
         head_width=config.model.head_width,
         padded_because=padded_because,
-        fp8=config.compute.fp8,
+        fp8=fp8,
         warnings=warnings,
     )
 
@@ -233,7 +229,7 @@ class ParallelModel:
 
     @contextmanager
     def autocast_in_training(self) -> Iterator[None]:
-        """autocast(), with wide products in fp8 where the run has them."""
+        """autocast(), with fp8 matmuls where the run has them."""
         with self.autocast(), nullcontext() if self.fp8 is None else self.fp8.in_use():
             yield
 
