@@ -65,7 +65,7 @@ class Operation:
             *batch, queries, width = self.inputs[place]
             keys = self.inputs[place + 1][-2]
             return products * _product_seconds((*batch, queries, width), (*batch, width, keys), self.dtype)
-        return _copy_seconds(self.size // 2)
+        return _copy_seconds(self.size // 2) if self.size else 0.0
 
     def label(self, sizes: Collection[int]) -> str:
         """Name and shapes, in which T is any number that is no size of a weight: tokens, sentences."""
@@ -207,7 +207,7 @@ def _report(session: Session, rows: Mapping[str, Row], *, update: float, min_sha
         ceiling = row.ceiling()
         session.results[name] = {"seconds": row.seconds, "ceiling": ceiling, "update": update}
         cells = sum(row.calls.values()), 1000 * row.seconds, f"{row.seconds / update:.1%}"
-        session.rows.append((name, *cells, f"{ceiling / row.seconds:.0%}"))
+        session.rows.append((name, *cells, f"{ceiling / row.seconds:.0%}" if ceiling else None))
     others = sum(row.seconds for row in rows.values()) - sum(row.seconds for row in shown.values())
     between = update - sum(row.seconds for row in rows.values())
     for name, seconds in (("other operations", others), ("between operations", between)):
