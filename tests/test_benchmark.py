@@ -7,7 +7,7 @@ import itertools
 import json
 import subprocess
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ import yaml
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import training, work
+from benchmarks import operations, training, work
 from benchmarks.adapters.ours import Trainer, prepare_corpus, transformer_of, untrained_model, update_stream
 from benchmarks.decoding import same_lines
 from benchmarks.made_up_text import made_up_lines
@@ -338,18 +338,21 @@ def test_operations_are_of_a_cpu(session: Session):
         run_operations(Namespace(device="cuda", systems=[]), session)
 
 
-def test_operations_of_an_update_are_measured_and_reported(folder: Path, tmp_path: Path):
-    sizes = {"vocab-size": 400, "d-model": 16, "ffn-dim": 32, "num-heads": 2, "layers": 1, "tokens": 256, "threads": 1}
-    options = {"data": folder, "languages": "xx-yy", "rounds": 1, "min-share": 0.5, "output": tmp_path, **sizes}
-    options["attention-dropout"] = 0.0  # for PyTorch's attention kernel
-    arguments = [f"--{name}={value}" for name, value in options.items()]
-    command = [sys.executable, str(REPOSITORY / "scripts" / "benchmark.py"), "operations", *arguments]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    found = json.loads((tmp_path / "results.json").read_text())["results"]
-    assert any(name.startswith(("mm ", "addmm ")) for name in found)
-    assert all(row["ceiling"] > 0 and 0.005 * row["update"] <= row["seconds"] < row["update"] for row in found.values())
-    assert "| between operations" in (tmp_path / "table.md").read_text()
+def test_operations_of_an_update_are_measured_and_reported(folder: Path, session: Session, monkeypatch):
+    monkeypatch.setattr(operations, "_CEILING_SECONDS", 0.0)
+    options = ["--vocab-size=400", "--d-model=16", "--ffn-dim=32", "--num-heads=2", "--layers=1", "--tokens=256"]
+    options += [f"--data={folder}", "--languages=xx-yy", "--rounds=1", "--min-share=0.1", "--attention-dropout=0"]
+    parser = ArgumentParser()
+    operations.add_operation_options(parser)
+    run_operations(parser.parse_args(options, Namespace(device="cpu", systems=[])), session)
+    found = session.results
+    products = [row for name, row in found.items() if name.startswith(("mm ", "addmm "))]
+    assert len(products) > 5
+    assert all(row["ceiling"] > 0 for row in products)
+    assert any(name.startswith("_scaled_dot_product_flash_attention_for_cpu_backward") for name in found)
+    assert all(0.001 * row["update"] <= row["seconds"] < row["update"] for row in found.values())
+    assert [row[0] for row in session.rows[-2:]] == ["other operations", "between operations"]
+    assert sum(row[2] for row in session.rows) == pytest.approx(1000 * next(iter(found.values()))["update"])
 
 
 def test_folder_without_the_files_is_named(session: Session, tmp_path: Path):
