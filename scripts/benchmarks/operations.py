@@ -61,9 +61,9 @@ class Operation:
         if self.name in _PRODUCTS:
             return _product_seconds(*self.inputs[-2:], self.dtype)
         if self.name in _ATTENTION:
-            place, products = _ATTENTION[self.name]
-            *batch, queries, width = self.inputs[place]
-            keys = self.inputs[place + 1][-2]
+            index, products = _ATTENTION[self.name]
+            *batch, queries, width = self.inputs[index]
+            keys = self.inputs[index + 1][-2]
             return products * _product_seconds((*batch, queries, width), (*batch, width, keys), self.dtype)
         return _copy_seconds(self.size // 2) if self.size else 0.0
 
@@ -81,11 +81,11 @@ def traffic(function: Any, arguments: Sequence[Any], options: Mapping[str, Any],
     new = sum(_size(x) for x, declared in zip(results, schema.returns, strict=True) if declared.alias_info is None)
     moved, writes = new, bool(new)
     given = {declared.name: value for declared, value in zip(schema.arguments, arguments, strict=False)} | dict(options)
-    for place, declared in enumerate(schema.arguments):
+    for index, declared in enumerate(schema.arguments):
         size = _size(given.get(declared.name))
         is_written = declared.alias_info is not None and declared.alias_info.is_write
         is_read = not (is_written and (declared.kwarg_only or name in _WRITE_ONLY))
-        moved += (new if place == 0 and name in _LOOK_UPS else size) * (is_read + is_written)
+        moved += (new if index == 0 and name in _LOOK_UPS else size) * (is_read + is_written)
         writes |= is_written
     return moved if writes else 0
 

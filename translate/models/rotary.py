@@ -5,6 +5,7 @@ Letters as in layers.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,11 +59,7 @@ class _SplitAndRotate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, heads: Tensor, cosines: Tensor, sines: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         ctx.save_for_backward(cosines, sines)
-        query_key, value = heads.split((heads.shape[1] // 3 * 2, heads.shape[1] // 3), dim=1)
-        rotated = torch.empty_like(query_key)
-        _rotate(query_key, cosines, sines, out=rotated)
-        query, key = rotated.chunk(2, dim=1)
-        return query, key, value
+        return _split_rotated(heads, cosines, sines, _rotate)
 
     @staticmethod
     def backward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, None, None]:
@@ -71,6 +68,18 @@ class _SplitAndRotate(torch.autograd.Function):
         query_key = heads[:, : 2 * query.shape[1]]
         _rotate(query_key, cosines, sines, out=query_key, back=True)
         return heads, None, None
+
+
+def _split_rotated(
+    heads: Tensor, cosines: Tensor, sines: Tensor, rotate: Callable[..., None]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries and keys, rotated together by `rotate`, and values of all heads."""
+    num_heads = heads.shape[1] // 3
+    query_key, value = heads.split((2 * num_heads, num_heads), dim=1)
+    rotated = torch.empty_like(query_key)
+    rotate(query_key, cosines, sines, out=rotated)
+    query, key = rotated.chunk(2, dim=1)
+    return query, key, value
 
 
 def _rotate(x: Tensor, cosines: Tensor, sines: Tensor, *, out: Tensor, back: bool = False) -> None:
@@ -90,11 +99,7 @@ class _SplitAndRotateHalves(torch.autograd.Function):
     def forward(ctx: Any, heads: Tensor, cosines: Tensor, sines: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         ctx.save_for_backward(cosines, sines)
         ctx.shape, ctx.stride = heads.shape, heads.stride()
-        query_key, value = heads.split((heads.shape[1] // 3 * 2, heads.shape[1] // 3), dim=1)
-        rotated = torch.empty_like(query_key)
-        _rotate_halves(query_key, cosines, sines, out=rotated)
-        query, key = rotated.chunk(2, dim=1)
-        return query, key, value
+        return _split_rotated(heads, cosines, sines, _rotate_halves)
 
     @staticmethod
     @once_differentiable

@@ -98,7 +98,7 @@ def _gains(layer: nn.Linear) -> bool:
 
 
 class Fp8Layers:
-    """torchao's versions of a model's linear layers, which take their places inside a context.
+    """torchao's versions of a model's linear layers, which replace them inside a context.
 
     They share the weights. Outside of the context the model is plain: it is saved, validated and exported without
     torchao.
