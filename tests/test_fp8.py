@@ -248,7 +248,7 @@ def test_a_size_that_the_recipe_tries_or_chooses_may_be_too_narrow(corpus, tmp_p
     decision = decide_run(replace(fp8_config(corpus, tmp_path, model__ffn_dim=512), chosen=[SIZE]))
     assert not decision.fp8
     assert decision.warnings == [
-        "compute.fp8=true has no effect: the chosen model has no linear layers that gain by it"
+        "compute.fp8=true has no effect: the chosen model has no linear layers that are wide enough"
     ]
 
 

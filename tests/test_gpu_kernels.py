@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from translate.gpu_check.kernels import WIDTHS, Case, packed_tokens
 from translate.gpu_check.launches import work_of
 from translate.models import packed_attention
-from translate.models.attention import AttentionMask
+from translate.models.attention import AttentionMask, make_attention_mask
 from translate.models.layers import Dropout, _AddDropped, joined_linear, split_heads
 from translate.models.rotary import Rotary, _SplitAndRotate, _SplitAndRotateHalves
 
@@ -70,17 +71,41 @@ def test_a_residual_connection_drops_and_scales_values_and_gradients_alike():
     assert torch.equal(x.grad, torch.full_like(x, 3.0))
 
 
-@pytest.mark.parametrize(
-    ("tokens", "room", "chosen"), [(32_768, 2048, "short"), (480, 10, "short"), (481, 10, "flash"), (512, 2, "flash")]
-)
-def test_short_packed_sentences_have_a_kernel_of_their_own(monkeypatch, tokens, room, chosen):
+@pytest.fixture
+def named_kernels(monkeypatch):
+    """Both kernels of packed sentences return their names."""
     monkeypatch.setattr(packed_attention, "attend_packed_short", lambda *_: "short")
     monkeypatch.setattr(packed_attention, "attend_packed_flash", lambda *_: "flash")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "room", "width", "chosen"),
+    [
+        (32_768, 2048, 64, "short"),
+        (880, 10, 64, "short"),
+        (881, 10, 64, "flash"),
+        (600, 10, 32, "short"),
+        (601, 10, 32, "flash"),
+        (512, 2, 32, "flash"),
+    ],
+)
+def test_short_packed_sentences_have_a_kernel_of_their_own(named_kernels, tokens, room, width, chosen):
     offsets = torch.zeros(room + 1, dtype=torch.int32)
     mask = AttentionMask(query_offsets=offsets, key_offsets=offsets)
-    query, key = torch.zeros(tokens, 1, 8), torch.zeros(tokens // 2, 1, 8)
+    query, key = torch.zeros(tokens, 1, width), torch.zeros(tokens // 2, 1, width)
     assert packed_attention.attend_packed_fused(query, key, key, mask) == chosen
     assert packed_attention.attend_packed_fused(key, query, query, mask) == chosen
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("kernel", "chosen"), [("packed", "short"), ("packed long", "flash")])
+def test_gpu_check_compares_both_kernels_of_packed_sentences(named_kernels, kernel, chosen, width, causal):
+    case = Case(kernel, torch.bfloat16, width, causal)
+    queries, keys = packed_tokens(case.query_lengths), packed_tokens(case.key_lengths)
+    mask = make_attention_mask(queries, keys, causal=causal)
+    query, key = torch.zeros(len(queries.ids), 1, width), torch.zeros(len(keys.ids), 1, width)
+    assert packed_attention.attend_packed_fused(query, key, key, mask) == chosen
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from translate.models.transformer import Activation, NormOrder, TransformerConfi
 EARLIER = {
     "tiny": TransformerConfig(d_model=128, ffn_dim=256, num_heads=4, encoder_layers=4, decoder_layers=4, dropout=0.3),
     "mini": TransformerConfig(d_model=256, ffn_dim=1024, num_heads=4, encoder_layers=3, decoder_layers=3),
-    "small": TransformerConfig(d_model=512, ffn_dim=1024, num_heads=4, dropout=0.3),
+    "small": TransformerConfig(d_model=512, ffn_dim=1024, num_heads=8, dropout=0.3),
     "base": TransformerConfig(d_model=512, ffn_dim=2048, num_heads=8),
     "big": TransformerConfig(d_model=1024, ffn_dim=4096, num_heads=16, dropout=0.3),
 }

@@ -97,7 +97,7 @@ def measured_ways(*, on_gpu: bool) -> Iterator[tuple[str, int, str]]:
         return
     yield from product(SIZES, TOKENS, (way for way in CANDIDATES if way not in COMPILED))
     yield from product((COMPARED,), TOKENS, PEERS)
-    # last, and of the largest batches alone: compilation takes minutes; the largest sizes first, which gain by fp8
+    # last, and of the largest batches alone: compilation takes minutes; the largest sizes first
     for size in (COMPARED, *(size for size in reversed(SIZES) if size != COMPARED)):
         yield from product((size,), TOKENS[-1:], (*COMPILED, FP8) if size in SIZES_FOR_FP8 else COMPILED)
 

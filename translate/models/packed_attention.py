@@ -18,18 +18,19 @@ if TYPE_CHECKING:
     from translate.models.attention import AttentionMask
 
 
-# Tokens for each sentence that a batch has room for, up to which the memory-efficient kernel is used. For 32,768 tokens
-# in 8 heads of 64, 26 a sentence on average and 118 at most, it takes 0.19 ms forward and 0.39 ms backward on an H200,
-# flash attention 0.26 and 1.0 ms. The bound is an estimate.
-_SHORT = 48
+# Tokens for each sentence that a batch has room for, up to which the memory-efficient kernel is used. On an H100 it is
+# the faster one up to 100 to 150 tokens a sentence in heads of 64, 75 to 90 in heads of 32 (docs/gpu.md, Kernels);
+# batches have room for up to twice their sentences, so that these bounds are met at their mean or at twice that.
+_SHORT, _SHORT_IN_NARROW_HEADS = 88, 60
+_NARROW = 32
 
 
 def attend_packed_fused(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:
     """Attention within packed sentences, (N, H, W) all, bf16 or fp16, on a GPU, by the kernel for their length."""
     assert mask.query_offsets is not None
-    # offsets have room for up to twice as many sentences: the mean is at most twice this share
     room = len(mask.query_offsets) - 1
-    is_short = max(len(query), len(key)) <= _SHORT * room
+    bound = _SHORT_IN_NARROW_HEADS if query.shape[-1] <= _NARROW else _SHORT
+    is_short = max(len(query), len(key)) <= bound * room
     return (attend_packed_short if is_short else attend_packed_flash)(query, key, value, mask)
 
 

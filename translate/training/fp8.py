@@ -35,6 +35,7 @@ _MIN_CAPABILITY = (8, 9)  # of Ada, the first generation with fp8 Tensor Cores
 _ALIGNMENT = 16  # of the widths that they take
 # torchao's heuristic for H100s: casting the operands of a narrower layer may take longer than its matmul gains
 _NARROW_OUTPUT, _WIDE_INPUT = 1024, 4096
+SLOWER_UP_TO = 1024  # model.d_model with which an H100 was slower in fp8 than in bf16 (docs/gpu.md)
 _JOINED = "key_value"  # one matmul for all decoder layers (models/layers.joined_linear)
 
 
@@ -49,7 +50,7 @@ def check_fp8_device(can: Capabilities, precision: Precision) -> None:
 
 
 def has_fp8_layers(config: TrainConfig) -> bool:
-    """True if layers of a configured model gain by fp8. Raises UserError where they cannot, unless the size is open."""
+    """True if layers of a configured model are wide enough. Raises UserError if none is, unless the size is open."""
     if config.adapt.adds_weights:
         raise UserError(f"{_OPTION} is for training all weights, not for adapt={config.adapt.method}: {_LEAVE}")
     with torch.device("meta"):  # shapes alone; the vocabulary, yet unknown, has no part in those that count
@@ -59,7 +60,7 @@ def has_fp8_layers(config: TrainConfig) -> bool:
     if SIZE in config.chosen:  # recipe=auto measures small models first, and may choose one
         return False
     raise UserError(
-        f"{_OPTION}: no linear layer of this model is wide enough to gain by it (an output above {_NARROW_OUTPUT:,} or "
+        f"{_OPTION}: no linear layer of this model is wide enough (an output above {_NARROW_OUTPUT:,} or "
         f"an input above {_WIDE_INPUT:,}, both multiples of {_ALIGNMENT}): {_LEAVE}, or choose a wider model"
     )
 
@@ -81,17 +82,17 @@ class _Child:
 
 
 def fp8_layers(model: Seq2Seq) -> list[_Child]:
-    """The linear layers that gain by fp8."""
+    """The linear layers that are wide enough."""
     return [
         _Child(parent, name, child)
         for parent in model.modules()
         for name, child in parent.named_children()
         # the output layer alone sees the rare words, and its matmul is part of the loss
-        if type(child) is nn.Linear and child is not model.projection and name != _JOINED and _gains(child)
+        if type(child) is nn.Linear and child is not model.projection and name != _JOINED and _is_wide(child)
     ]
 
 
-def _gains(layer: nn.Linear) -> bool:
+def _is_wide(layer: nn.Linear) -> bool:
     inputs, outputs = layer.in_features, layer.out_features
     is_narrow = outputs <= _NARROW_OUTPUT and inputs <= _WIDE_INPUT
     return not (inputs % _ALIGNMENT or outputs % _ALIGNMENT or is_narrow)

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 # ffn_dim in configs/model: now, with three matrices (gated) -> before, with two
 _FORMER_FFN_DIMS = {168: 256, 672: 1024, 1344: 2048, 2688: 4096}
+_FORMER_HEADS = {(512, 8): 4}  # (d_model, num_heads) in configs/model/small.yaml: now -> before
 
 
 def as_begun(config: TrainConfig, before: Mapping[str, Any]) -> tuple[TrainConfig, dict[str, Any]]:
@@ -49,7 +50,7 @@ def as_begun(config: TrainConfig, before: Mapping[str, Any]) -> tuple[TrainConfi
 
 
 def _of_former_preset(model: TransformerConfig, before: Mapping[str, Any]) -> TransformerConfig:
-    """The model with the former presets' sinusoidal positions and ReLU, if the run has them."""
+    """The model with the former presets' sinusoidal positions, ReLU and number of heads, if the run has them."""
     kept: dict[str, Any] = {}
     if model.positions is Positions.rotary and before.get("positions") == Positions.sinusoidal:
         kept["positions"] = Positions.sinusoidal
@@ -57,6 +58,9 @@ def _of_former_preset(model: TransformerConfig, before: Mapping[str, Any]) -> Tr
         kept["activation"] = Activation.relu
     if "activation" in kept and before.get("ffn_dim") == _FORMER_FFN_DIMS.get(model.ffn_dim):
         kept["ffn_dim"] = before["ffn_dim"]
+    former_heads = _FORMER_HEADS.get((model.d_model, model.num_heads))
+    if former_heads is not None and before.get("num_heads") == former_heads:
+        kept["num_heads"] = former_heads
     if kept:
         listing = ", ".join(f"model.{key}={value}" for key, value in kept.items())
         logger.info(f"the run was begun by an older version and keeps its model: {listing}")

@@ -32,7 +32,7 @@ from translate.memory import machine_memory
 from translate.models.quantised import AUTOCAST
 from translate.models.seq2seq import Output, Seq2Seq
 from translate.training.batch_memory import BatchMemory
-from translate.training.fp8 import Fp8Layers, check_fp8_device, has_fp8_layers
+from translate.training.fp8 import SLOWER_UP_TO, Fp8Layers, check_fp8_device, has_fp8_layers
 from translate.training.loss_scale import LossScale
 from translate.training.optimizer import check_memory
 from translate.training.weight_casts import WeightCasts
@@ -103,7 +103,9 @@ def decide_run(config: TrainConfig) -> TrainingDecision:
     warnings = [warning] if (warning := unused_gpu(config.compute.device)) else []
     fp8 = config.compute.fp8 and has_fp8_layers(config)
     if config.compute.fp8 and not fp8:
-        warnings.append("compute.fp8=true has no effect: the chosen model has no linear layers that gain by it")
+        warnings.append("compute.fp8=true has no effect: the chosen model has no linear layers that are wide enough")
+    elif fp8 and config.model.d_model <= SLOWER_UP_TO:
+        warnings.append(f"compute.fp8=true: up to model.d_model={SLOWER_UP_TO}, an H100 was slower in fp8 than in bf16")
     return decide_training(
         device,
         capabilities(device),
