@@ -44,6 +44,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["TRANSLATE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def first_backward_pass() -> None:
+    """With PyTorch for CUDA, one after FakeTensorMode, which pretends to have a GPU, would exclude forks."""
+    import torch  # it reads the number of threads, which is set above
+
+    torch.ones(1, requires_grad=True).sum().backward()
+
+
 @pytest.fixture(autouse=True)
 def fresh_log() -> None:
     """Commands that ran in this process, also for fixtures of modules, have sent the log to their own handlers."""

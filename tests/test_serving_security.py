@@ -55,6 +55,7 @@ LAUGHS = b'<!DOCTYPE x [<!ENTITY a "ha">%s]><xliff version="1.2">&z;</xliff>' % 
         ("a.po", b'msgid "\xff', "0xff"),
         ("\0../../etc/passwd", b"x", "not supported"),
     ],
+    ids=["large", "no zip file", "entities", "deep", "wide", "no UTF-8", "path"],
 )
 def test_documents_that_unfold_are_refused(tmp_path, name, content, message):
     limits = LimitConfig(file=1 << 20, file_memory=1 << 27)

@@ -59,13 +59,34 @@ def _save(directory: Path, model: Any, *, end: float) -> None:
 
     end  is added to the logit of EOS
     """
-    for weight in model.parameters():
+    _scatter(model)
+    _add_to_end(model, end)
+    model.save_pretrained(directory)
+
+
+def _scatter(model: Any) -> None:
+    for weight in model.eval().parameters():
         weight.data += 0.2 * torch.randn_like(weight)
+
+
+def _add_to_end(model: Any, amount: float) -> None:
+    """Add to the logit of EOS, by the bias of the last norm."""
     decoder, config = model.model.decoder, model.config
     last = decoder.layer_norm if hasattr(decoder, "layer_norm") else decoder.layers[-1].final_layer_norm
     direction = model.lm_head.weight[config.eos_token_id].detach()
-    last.bias.data += end * direction / direction.square().sum()
-    model.eval().save_pretrained(directory)
+    last.bias.data += amount * direction / direction.square().sum()
+
+
+def _add_until_some_end(model: Any, sources: list[list[int]]) -> None:
+    """Raise the logit of EOS until beam search ends ten translations; what that takes depends on the weights."""
+    longest, config = max(map(len, sources)), model.config
+    ids = torch.tensor([[*source, *[config.pad_token_id] * (longest - len(source))] for source in sources])
+    options = {"num_beams": 3, "max_new_tokens": 21, "length_penalty": 0.0, "early_stopping": False}
+    for _ in range(40):
+        _add_to_end(model, 0.25)
+        found = model.generate(input_ids=ids, attention_mask=(ids != config.pad_token_id).long(), **options)
+        if (found[:, 1:21] == config.eos_token_id).any(dim=1).sum() >= 10:
+            return
 
 
 def make_marian(directory: Path, *, separate: bool = False, tags: tuple[str, ...] = (), **settings: Any) -> Path:
@@ -103,12 +124,19 @@ def make_marian(directory: Path, *, separate: bool = False, tags: tuple[str, ...
     )
     model = MarianMTModel(config)
     model.final_logits_bias += torch.randn_like(model.final_logits_bias)
-    _save(directory, model, end=1.0 if separate else 3.0)
+    _scatter(model)
+    _add_until_some_end(model, [_marian_ids(directory, files[0], line) for line in sentences(50, seed=2)])
+    model.save_pretrained(directory)
     tokenizer = MarianTokenizer.from_pretrained(
         directory, separate_vocabs=separate, source_lang="en", target_lang="de", local_files_only=True
     )
     tokenizer.save_pretrained(directory)
     return directory
+
+
+def _marian_ids(directory: Path, vocabulary: list[str], line: str) -> list[int]:
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(directory / "source.spm"))
+    return [*(vocabulary.index(piece) for piece in processor.encode(line, out_type=str) if piece in vocabulary), 0]
 
 
 def make_m2m100(directory: Path, **settings: Any) -> Path:
