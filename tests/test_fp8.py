@@ -19,6 +19,7 @@ from torch import nn
 
 from small_runs import composed, options, update_config, write_corpus
 from translate.checkpoint import load_model, load_weights
+from translate.config.sweep import run_sweep
 from translate.data.loader import DataPosition, Update
 from translate.device import AMPERE, Capabilities, Precision
 from translate.distributed import World
@@ -241,6 +242,15 @@ def test_models_and_methods_that_do_not_fit_are_refused(corpus, tmp_path, on_hop
     assert decide_run(fp8_config(corpus, tmp_path, model__source_prefix="[250000]", adapt="full", adapt__model="m")).fp8
     with pytest.raises(UserError, match=r"is for training all weights, not for adapt=lora: leave compute\.fp8 out"):
         decide_run(fp8_config(corpus, tmp_path, adapt="lora", adapt__model="m"))
+
+
+def test_a_sweep_of_adaptations_asks_the_base_model_for_wide_layers(corpus, tmp_path, on_hopper):
+    train_here(corpus, tmp_path / "base", until=1, run__max_steps=1, **FP8_RUN)
+    changes = {"model__ffn_dim": 512, "adapt": "full", "adapt__model": tmp_path / "base", "run__seed": "1,2"}
+    words = options(corpus, tmp_path / "sweep", **{**SETTINGS, **FP8_RUN, **changes})
+    trained = []
+    run_sweep(words, composed, lambda config, trial: trained.append(config.run.seed) or 1.0, lambda group: [])
+    assert trained == [1, 2]
 
 
 def test_a_size_that_the_recipe_tries_or_chooses_may_be_too_narrow(corpus, tmp_path, on_hopper):

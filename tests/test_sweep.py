@@ -65,6 +65,21 @@ def test_grid_trains_every_combination_and_resumes(corpus, tmp_path):
     assert f"best of 4: trial {best['trial']}, bleu" in again.stderr.decode()
 
 
+def test_a_sweep_of_adaptations_resumes_with_the_base_model(corpus, tmp_path):
+    short = {"run__max_steps": 2, "validation__every": 2, "run__save_every": 2, "averaging__last": 0}
+    call_here("train", *options(corpus, tmp_path / "base", **short))
+    sizes = ("d_model", "ffn_dim", "num_heads", "encoder_layers", "decoder_layers")
+    short |= {f"model__{name}": None for name in sizes} | {"tokenizer__vocab_size": None, "recipe": None}
+    short |= {"tokenizer__byte_fallback": None, "adapt": "full", "adapt__model": tmp_path / "base"}
+    for _ in range(2):
+        result = sweep(corpus, tmp_path / "sweep", **short, optimizer__learning_rate="1e-3,1e-4")
+        assert result.returncode == 0, result.stderr.decode()
+    assert len(read_trials(tmp_path / "sweep")) == 2
+    missing = sweep(corpus, tmp_path / "other", **short | {"adapt__model": f"{tmp_path / 'base'},{tmp_path / 'none'}"})
+    assert missing.returncode == 1
+    assert not (tmp_path / "other").exists()  # found before the first trial
+
+
 def test_wrong_setting_ends_the_sweep(corpus, tmp_path):
     result = sweep(corpus, tmp_path / "sweep", model__num_heads="3,2")
     assert result.returncode == 1

@@ -5,18 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack
-from dataclasses import replace
 
 import torch
 
 from translate.adaptation import ADAPTATIONS
 from translate.config import Tables, is_given, run_command
-from translate.data.direction import with_languages
 from translate.data.prepare import prepare
 from translate.device import tune_process
 from translate.distributed import join_world
 from translate.errors import UserError
-from translate.importing.base_model import base_directions, base_model_config, for_direction, load_base_model
+from translate.importing.base_model import load_base_model
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES
 from translate.monitoring.make_baselines import keep_baselines
@@ -34,7 +32,7 @@ from translate.training.model_writer import ModelWriter
 from translate.training.open_options import require_effect
 from translate.training.optimizer import make_optimizer
 from translate.training.parallel import decide_run, parallelize
-from translate.training.parts import make_model, update_stream
+from translate.training.parts import make_model, update_stream, with_base_model
 from translate.training.plan import plan
 from translate.training.recipe import choose_tokenizer, recommend
 from translate.training.recovery import Recovery
@@ -72,11 +70,7 @@ def train(config: TrainConfig, trial: Trial | None = None) -> float | None:
         folder = stack.enter_context(RunFolder(config.run.dir))
         # first, so that an error of anything below is in the log of the run
         stack.enter_context(errors_logged(folder.log_file))
-        config = replace(config, model=base_model_config(config.adapt, config.model))
-        # all values are checked before any work: a late mistake would cost the preparation of the data
-        config.check()
-        config = replace(config, data=with_languages(config.data, base_directions(config.adapt)))
-        config = replace(config, model=for_direction(config.adapt, config.model, config.data.languages))
+        config = with_base_model(config)
         tune_process(config.compute.threads)
         decision = decide_run(config)
         world = stack.enter_context(join_world(decision.device, timeout=config.compute.timeout))

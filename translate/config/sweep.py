@@ -20,6 +20,7 @@ from translate.signals import stop_signals
 from translate.training.changes import find_changes
 from translate.training.config import SweepMethod, TrainConfig
 from translate.training.parallel import decide_run
+from translate.training.parts import with_base_model
 from translate.training.run_folder import RunFolder
 from translate.training.saved_states import read_config
 from translate.training.stopping import TRIALS_LOCK, Trial
@@ -62,8 +63,7 @@ def run_sweep(words: Sequence[str], to_config: ToConfig, run: Run, choices: Choi
     trials = [(varied, to_config([*fixed, *option_words(varied)])) for varied in grid(swept, choices)]
     for _, trial_config in trials:
         # find a mistake in the last trial before the first one trains
-        trial_config.check()
-        decide_run(trial_config)
+        decide_run(with_base_model(trial_config))
     folder, found = sweep_folder(config.run.dir), list[float]()
     for number, (varied, trial_config) in enumerate(trials):
         trial = Trial(sweep=folder, number=number, metric=config.validation.metric, varied=varied)
@@ -134,7 +134,8 @@ def _require_own_run(config: TrainConfig, trial: Trial) -> None:
         before = read_config(folder.config_file)
     except (FileNotFoundError, UserError):
         return  # config.yaml is restored when the run continues
-    for change in find_changes(config, before, folder=folder.path).changes:
+    # as train() compares them
+    for change in find_changes(with_base_model(config), before, folder=folder.path).changes:
         if any(_sets(option, change.key, config) for option in trial.varied):
             raise UserError(
                 f"run.dir={folder.path}: this run has {change.key}={change.before}, and trial {trial.number} of this "

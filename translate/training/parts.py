@@ -1,18 +1,34 @@
-"""Build the model and the update stream of a run from its configuration."""
+"""Complete the configuration of a run by its base model; build the model and the update stream from it."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from translate.adaptation import adapt
 from translate.checkpoint import LoadedModel, set_weights, vocabularies_of, weights_of
 from translate.data.augmentation.pair_encoder import PairEncoder
 from translate.data.augmentation.text import make_text_augmentation
+from translate.data.direction import with_languages
 from translate.data.loader import UpdateStream
 from translate.data.prepare import Prepared
 from translate.distributed import World
+from translate.importing.base_model import base_directions, base_model_config, for_direction
 from translate.models import build_model
 from translate.models.seq2seq import Seq2Seq
 from translate.training.config import TrainConfig
 from translate.training.parallel import TrainingDecision
+
+
+def with_base_model(config: TrainConfig) -> TrainConfig:
+    """The configuration, checked, with languages, and beside adapt= with the model and directions of the base model.
+
+    Raises UserError for a wrong setting, and for a missing or damaged base model.
+    """
+    config = replace(config, model=base_model_config(config.adapt, config.model))
+    # all values are checked before any work: a late mistake would cost the preparation of the data
+    config.check()
+    config = replace(config, data=with_languages(config.data, base_directions(config.adapt)))
+    return replace(config, model=for_direction(config.adapt, config.model, config.data.languages))
 
 
 def make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> Seq2Seq:

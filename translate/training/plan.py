@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from tqdm import tqdm
 
 from translate.console import start_log
-from translate.data.direction import with_languages
 from translate.data.prepare import Prepared, prepare
 from translate.device import tune_process
 from translate.distributed import join_world
-from translate.importing.base_model import base_directions, base_model_config, for_direction, load_base_model
+from translate.importing.base_model import load_base_model
 from translate.training.changes import find_changes
 from translate.training.config import TrainConfig
 from translate.training.parallel import decide_run
+from translate.training.parts import with_base_model
 from translate.training.recipe import choose_tokenizer, recommend, text_statistics
 from translate.training.recommended import Cost, TextStatistics
 from translate.training.run_folder import RunFolder
@@ -35,10 +35,7 @@ def plan(config: TrainConfig) -> None:
 
     Raises UserError as train() does.
     """
-    config = replace(config, model=base_model_config(config.adapt, config.model))
-    config.check()
-    config = replace(config, data=with_languages(config.data, base_directions(config.adapt)))
-    config = replace(config, model=for_direction(config.adapt, config.model, config.data.languages))
+    config = with_base_model(config)
     tune_process(config.compute.threads)
     decision = decide_run(config)
     with join_world(decision.device, timeout=config.compute.timeout) as world:
