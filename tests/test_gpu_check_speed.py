@@ -111,6 +111,12 @@ def stopped(world, *_):
     return Speed(1, 100.0, 1.0)
 
 
+def broken(world, *_):
+    if world.rank == 1:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access\ndetails")
+    return Speed(1, 100.0, 1.0)
+
+
 def without_memory(world, *_):
     if world.rank == 1:
         raise torch.OutOfMemoryError("CUDA out of memory\ndetails")
@@ -122,7 +128,7 @@ def without_memory(world, *_):
     [
         (killed, 120, "process 1 ended by SIGKILL"),
         (stopped, 15, "not done after 15 s"),
-        (without_memory, 120, "OutOfMemoryError: CUDA out of memory|process 1 has ended: CUDA out of memory details"),
+        (broken, 120, r"AcceleratorError: CUDA error: .*|process 1 has ended: CUDA error: .*"),
     ],
 )
 def test_a_rank_that_ends_or_hangs_fails_the_stage_which_continues(rank, limit, error, tmp_path, monkeypatch):
@@ -135,6 +141,16 @@ def test_a_rank_that_ends_or_hangs_fails_the_stage_which_continues(rank, limit, 
     [finding] = check.result.findings
     assert re.fullmatch(f"tiny, 128 tokens a process, eager, 2 processes: ({error})", finding)
     assert len(check.result.table) == 2
+
+
+def test_updates_that_are_too_large_for_several_devices_are_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(speed, "speed_of_rank", without_memory)
+    monkeypatch.setattr(speed, "parallel_ways", lambda num_gpus: iter([("tiny", 128, "eager", 2)]))
+    check = check_in(tmp_path)
+    speed.parallel_speed(check)
+    assert check.result.findings == []
+    reason = "OutOfMemoryError: CUDA out of memory|process 1 has ended: CUDA out of memory details"
+    assert re.fullmatch(f"tiny, 128 tokens a process, eager, 2 processes: ({reason})", check.result.unchecked[0])
 
 
 def test_a_rank_that_is_killed_is_a_finding_of_compiled_updates_too(tmp_path, monkeypatch):
@@ -209,6 +225,34 @@ def test_what_fails_or_comes_too_late_is_named_and_the_rest_measured(tmp_path, m
     assert late.result.table == []
     assert "tiny, 128 tokens, eager: out of time" in late.result.unchecked
     assert summary(late.result) == "not checked: tiny, 128 tokens, eager: out of time (and 3 more)"
+
+
+def test_errors_of_the_device_fail_the_stage_and_those_of_compilers_and_libraries_leave_a_row_out(
+    tmp_path, monkeypatch, capfd
+):
+    errors = {
+        "eager": torch.AcceleratorError("CUDA error: an illegal memory access\ndetails"),
+        "compiled": AssertionError(),
+        "other library": TypeError("unexpected argument"),
+    }
+
+    def measure(_check, _size, _tokens, way, _ceiling):
+        if way in errors:
+            raise errors[way]
+        return {"tokens/s": "1"}
+
+    monkeypatch.setattr(speed, "train_speed", measure)
+    ways = [("tiny", 128, way) for way in ("graphed", *errors)]
+    monkeypatch.setattr(speed, "measured_ways", lambda *, on_gpu: iter(ways))
+    check = check_in(tmp_path)
+    speed.training_speed(check)
+    assert [row["training"] for row in check.result.table] == ["tiny, 128 tokens, graphed"]
+    assert check.result.findings == ["tiny, 128 tokens, eager: CUDA error: an illegal memory access"]
+    assert check.result.unchecked[:2] == [
+        "tiny, 128 tokens, compiled: AssertionError",
+        "tiny, 128 tokens, other library: unexpected argument",
+    ]
+    assert capfd.readouterr().err.count("Traceback") == 3
 
 
 def test_on_a_gpu_what_is_compiled_comes_last_and_is_large():

@@ -6,6 +6,7 @@ A stage ends at its limit of time, and names what it has left out.
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
@@ -34,6 +35,7 @@ from translate.gpu_check.timing import (
     updates_of,
 )
 from translate.gpu_check.updates import example_batch
+from translate.memory import is_out_of_memory
 from translate.models.quantised import AUTOCAST
 from translate.models.seq2seq import Seq2Seq
 from translate.training.path_trials import EAGER, LeftOut
@@ -83,9 +85,15 @@ def training_speed(check: Check) -> None:
             continue
         try:
             check.result.table.append({"training": name, **train_speed(check, size, tokens, way, ceiling)})
-        # of this row alone, as for lack of memory
-        except (RuntimeError, MemoryError, ImportError, LeftOut, UserError) as error:
-            check.leave_out(name, str(error).partition("\n")[0])
+        # of this row alone: compilers and other libraries raise what they like
+        except Exception as error:
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            if way != EAGER or is_out_of_memory(error):
+                check.leave_out(name, reason)
+            else:  # eager updates need nothing but memory
+                check.require(False, f"{name}: {reason}")
+            if not isinstance(error, LeftOut | UserError):
+                traceback.print_exc()
     if not check.can.on_gpu:
         check.leave_out("sizes above tiny, compiled and graphed updates, memory and shares of a GPU", NO_CUDA)
 
@@ -135,7 +143,8 @@ def parallel_speed(check: Check) -> None:
         try:
             ranks = in_ranks(speed_of_rank, devices, check, size, tokens, way, on_gpus=on_gpus, seconds=limit)
         except ProcessError as error:
-            if way in COMPILED and not isinstance(error, KilledError):  # slow, or without a compiler
+            # too large for the device; or slow, or without a compiler
+            if is_out_of_memory(error) or (way in COMPILED and not isinstance(error, KilledError)):
                 check.leave_out(name, str(error))
             else:
                 check.require(False, f"{name}: {error}")
