@@ -131,6 +131,20 @@ def test_older_run_keeps_the_model_that_its_command_made(tmp_path: Path, size: s
         find_changes(replace(config, model=replace(config.model, ffn_dim=64)), before, folder=tmp_path)
 
 
+def test_run_with_four_heads_of_the_former_small_keeps_them(tmp_path: Path):
+    """The preset had rotary positions before it had eight heads."""
+    config = composed(["recipe=fixed", "model=small"])
+    older = replace(config, model=replace(config.model, num_heads=4))
+    before = to_plain(older)
+    with pytest.raises(UserError, match=r"model\.num_heads: 4 there, 8 now"):  # chosen in this version
+        find_changes(config, before, folder=tmp_path)
+    del before["compute"]["fp8"]
+    found = find_changes(config, before, folder=tmp_path)
+    assert found.settings.model == older.model
+    assert not found.changes
+    assert found.config == before  # again of an older version in the next session
+
+
 def test_run_of_this_version_does_not_keep_a_former_preset(tmp_path: Path):
     config = composed(["model=mini"])
     before = to_plain(replace(config, model=replace(config.model, positions=Positions.sinusoidal)))

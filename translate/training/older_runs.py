@@ -44,8 +44,10 @@ def as_begun(config: TrainConfig, before: Mapping[str, Any]) -> tuple[TrainConfi
     model, before_model = config.model, before.get("model") or {}
     if isinstance(model, TransformerConfig) and "qk_norm" not in before_model:
         model = _of_former_preset(model, before_model)
-        defaults = {"bias": True, "qk_norm": False}
-        content["model"] = {key: x for key, x in to_plain(model).items() if key not in defaults or x != defaults[key]}
+        content["model"] = _without(to_plain(model), {"bias": True, "qk_norm": False})
+    elif isinstance(model, TransformerConfig) and "fp8" not in (before.get("compute") or {}):
+        model = _kept(model, _former_heads(model, before_model))
+        content |= {"model": to_plain(model), "compute": _without(content["compute"], {"fp8": False})}
     return replace(config, schedule=schedule, augmentation=augmentation, model=model), content
 
 
@@ -58,10 +60,23 @@ def _of_former_preset(model: TransformerConfig, before: Mapping[str, Any]) -> Tr
         kept["activation"] = Activation.relu
     if "activation" in kept and before.get("ffn_dim") == _FORMER_FFN_DIMS.get(model.ffn_dim):
         kept["ffn_dim"] = before["ffn_dim"]
-    former_heads = _FORMER_HEADS.get((model.d_model, model.num_heads))
-    if former_heads is not None and before.get("num_heads") == former_heads:
-        kept["num_heads"] = former_heads
+    return _kept(model, kept | _former_heads(model, before))
+
+
+def _former_heads(model: TransformerConfig, before: Mapping[str, Any]) -> dict[str, Any]:
+    """The number of heads that the former preset `small` had, which is newer than its rotary positions, if kept."""
+    heads = _FORMER_HEADS.get((model.d_model, model.num_heads))
+    return {} if heads is None or before.get("num_heads") != heads else {"num_heads": heads}
+
+
+def _kept(model: TransformerConfig, kept: Mapping[str, Any]) -> TransformerConfig:
+    """The model with the settings that an older run keeps."""
     if kept:
         listing = ", ".join(f"model.{key}={value}" for key, value in kept.items())
         logger.info(f"the run was begun by an older version and keeps its model: {listing}")
     return replace(model, **kept)
+
+
+def _without(content: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Content of config.yaml without the keys that have these defaults, as an older version wrote it."""
+    return {key: value for key, value in content.items() if key not in defaults or value != defaults[key]}
