@@ -76,7 +76,7 @@ def test_a_run_begins_with_what_fits_and_never_chooses_again(corpus, tmp_path, m
     first = call_here("train", *words)
     assert first.returncode == 0, first.stderr.decode()
     log = (run / "train.log").read_text(encoding="utf-8")
-    assert re.search(r"tokenizer.vocab_size=1000  \(\d+ pairs and their characters\)", log)
+    assert re.search(r"tokenizer.vocab_size=2000  \(\d+ pairs and their characters\)", log)
     assert re.search(r"batch.tokens=1024 batch.accumulation=1  \(updates of 1,024 tokens\)", log)
     assert re.search(r"optimizer.learning_rate=0.003 .*\(width 32, about .*\)", log)
     before = stored(run)

@@ -87,7 +87,7 @@ SLOW, FAST = 1e10, 2e13  # two cores with AVX2: 5,000 tokens/s of tiny; a GPU: 3
 
 
 @pytest.mark.parametrize(
-    ("pairs", "size"), [(1_000, 1_000), (5_000, 4_000), (30_000, 4_000), (1_000_000, 16_000), (5_000_000, 32_000)]
+    ("pairs", "size"), [(1_000, 2_000), (5_000, 4_000), (30_000, 8_000), (1_000_000, 16_000), (5_000_000, 32_000)]
 )
 def test_vocabulary_grows_with_the_text(pairs, size):
     values = choose_vocabulary(pairs, 100).values
@@ -95,7 +95,7 @@ def test_vocabulary_grows_with_the_text(pairs, size):
 
 
 def test_vocabulary_has_room_for_words_beside_thousands_of_characters():
-    assert choose_vocabulary(30_000, 2_900).values["tokenizer.vocab_size"] == 6_000
+    assert choose_vocabulary(30_000, 4_900).values["tokenizer.vocab_size"] == 10_000
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,9 @@ class TextDefaults:
 
 
 TEXT_DEFAULTS = (
-    TextDefaults(pairs=3_000, vocab_size=1_000, model="tiny", dropout=0.3, epochs=150),
+    TextDefaults(pairs=3_000, vocab_size=2_000, model="tiny", dropout=0.3, epochs=150),
     TextDefaults(pairs=10_000, vocab_size=4_000, model="tiny", dropout=0.3, epochs=100),
-    TextDefaults(pairs=50_000, vocab_size=4_000, model="mini", dropout=0.3, epochs=60),
+    TextDefaults(pairs=50_000, vocab_size=8_000, model="mini", dropout=0.3, epochs=60),
     TextDefaults(pairs=200_000, vocab_size=8_000, model="small", dropout=0.3, epochs=40),
     TextDefaults(pairs=600_000, vocab_size=16_000, model="small", dropout=0.2, epochs=25),
     TextDefaults(pairs=2_000_000, vocab_size=16_000, model="base", dropout=0.1, epochs=15),
