@@ -11,6 +11,7 @@ from typing import Any
 
 import sentencepiece
 import torch
+from torch import nn
 
 REPOSITORY = Path(__file__).parents[2]
 SIZES = {
@@ -79,8 +80,8 @@ def _add_to_end(model: Any, amount: float) -> None:
 
 def _add_until_some_end(model: Any, sources: list[list[int]]) -> None:
     """Raise the logit of EOS until beam search ends ten translations; what that takes depends on the weights."""
-    longest, config = max(map(len, sources)), model.config
-    ids = torch.tensor([[*source, *[config.pad_token_id] * (longest - len(source))] for source in sources])
+    config = model.config
+    ids = nn.utils.rnn.pad_sequence([torch.tensor(source) for source in sources], True, config.pad_token_id)
     options = {"num_beams": 3, "max_new_tokens": 21, "length_penalty": 0.0, "early_stopping": False}
     for _ in range(40):
         _add_to_end(model, 0.25)
@@ -125,7 +126,7 @@ def make_marian(directory: Path, *, separate: bool = False, tags: tuple[str, ...
     model = MarianMTModel(config)
     model.final_logits_bias += torch.randn_like(model.final_logits_bias)
     _scatter(model)
-    _add_until_some_end(model, [_marian_ids(directory, files[0], line) for line in sentences(50, seed=2)])
+    _add_until_some_end(model, _marian_ids(files[0]))
     model.save_pretrained(directory)
     tokenizer = MarianTokenizer.from_pretrained(
         directory, separate_vocabs=separate, source_lang="en", target_lang="de", local_files_only=True
@@ -134,9 +135,12 @@ def make_marian(directory: Path, *, separate: bool = False, tags: tuple[str, ...
     return directory
 
 
-def _marian_ids(directory: Path, vocabulary: list[str], line: str) -> list[int]:
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(directory / "source.spm"))
-    return [*(vocabulary.index(piece) for piece in processor.encode(line, out_type=str) if piece in vocabulary), 0]
+def _marian_ids(vocabulary: list[str]) -> list[list[int]]:
+    """Ids of some English lines, each ended by EOS, whose id is 0."""
+    processor = sentencepiece.SentencePieceProcessor(model_proto=pieces(("en",), 150, "unigram"))
+    ids = {piece: token for token, piece in enumerate(vocabulary)}
+    found = processor.encode(sentences(50, seed=2), out_type=str)
+    return [[*(ids[piece] for piece in line if piece in ids), 0] for line in found]
 
 
 def make_m2m100(directory: Path, **settings: Any) -> Path:
