@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import re
-import resource
 import struct
 import time
 import zipfile
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from fuzzing.memory import MemoryGrowth
 from fuzzing.readers import model_files
 from in_process import call_here
 from translate.checkpoint import load_model
@@ -48,11 +48,11 @@ def change(directory: Path, key: str, value: str) -> None:
 
 def refused(directory: Path) -> str:
     """The message for a model that is refused within a second and 50 MB."""
-    started, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory, started = MemoryGrowth(), time.process_time()
     with pytest.raises(UserError) as error:
         load_model(directory, device=CPU)
     assert time.process_time() - started < 2
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+    assert memory.megabytes < 50
     return str(error.value).replace(f"{directory}/", "")
 
 
@@ -248,8 +248,8 @@ def test_decode_refuses_a_hostile_model_with_one_line(directory, tmp_path):
 
 def test_decode_refuses_a_line_without_end(directory):
     """D80: memory grew without bound."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory = MemoryGrowth()
     result = call_here("decode", f"model={directory}", "input=/dev/zero", "threads=1")
     assert (result.returncode, result.stdout) == (1, b"")
     assert b"error: /dev/zero, line 1: more than 16,777,216 bytes and no line end" in result.stderr
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150_000
+    assert memory.megabytes < 150

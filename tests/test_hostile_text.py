@@ -2,7 +2,6 @@
 
 import gzip
 import logging
-import resource
 from pathlib import Path
 
 import pyarrow
@@ -10,6 +9,7 @@ import pytest
 import torch
 from pyarrow import parquet
 
+from fuzzing.memory import MemoryGrowth
 from in_process import call_here
 from translate.config.command import user_errors
 from translate.console import print_notes, start_log
@@ -83,10 +83,10 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory(tmp_path, end)
         else:
             file.write(b"good\n")
             file.truncate(1 << 30)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory = MemoryGrowth()
     with pytest.raises(UserError, match=rf"{path.name}, line 2: more than 16,777,216 bytes and no line end"):
         list(read_lines(path))
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 120_000
+    assert memory.megabytes < 120
 
 
 def test_the_longest_line_is_read(tmp_path):

@@ -43,9 +43,9 @@ def test_a_port_without_an_answer_is_waited_for_within_the_limit(monkeypatch, is
         for name, value in {"RANK": 1, "WORLD_SIZE": 3, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
             monkeypatch.setenv(name, str(value))
         started = time.monotonic()
-        with pytest.raises(UserError, match="process 0 did not start within 1 s"), join_world(CPU, timeout=1.0):
+        with pytest.raises(UserError, match="process 0 did not start within 2 s"), join_world(CPU, timeout=2.0):
             pass
-        assert time.monotonic() - started < 1.9
+        assert time.monotonic() - started < 3.9
 
 
 def say(rank: int) -> bool:

@@ -157,7 +157,7 @@ def test_parts_of_a_stream_arrive_while_the_next_ones_are_translated(proxy, monk
 
     async def translate_slowly(lines: Sequence[str], options: TranslationOptions) -> list[Record]:
         if lines == ["Two."]:
-            await asyncio.to_thread(has_first.wait, 5)
+            await asyncio.to_thread(has_first.wait, 20)
         return await translate(lines, options)
 
     monkeypatch.setattr(process, "translate", translate_slowly)
@@ -165,7 +165,7 @@ def test_parts_of_a_stream_arrive_while_the_next_ones_are_translated(proxy, monk
     start = time.monotonic()
     answer = proxy.request("POST", "/v1/translate/stream", body, client="127.0.0.5", Content_Type="application/json")
     assert json.loads(answer.readline())["text"] == "ONE."
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 15
     has_first.set()
     assert json.loads(answer.readline())["text"] == "TWO."
 

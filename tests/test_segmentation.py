@@ -49,9 +49,9 @@ def test_splitting_loses_nothing():
 
 def test_hostile_lines_are_split_quickly():
     for unit in (".", ",", " ", "a", ".' ", "！", ". a"):
-        start = time.monotonic()
+        start = time.process_time()
         pieces_of("x" + unit * (65_000 // len(unit)) + "x", max_tokens=100)
-        assert time.monotonic() - start < 20, unit
+        assert time.process_time() - start < 20, unit
 
 
 def test_rejoined_with_a_space_except_in_chinese_and_inside_words():

@@ -168,11 +168,11 @@ def test_hostile_lines_take_milliseconds():
     ]
     for unit in units:
         line = (unit * 65_000)[:65_000]
-        start = time.monotonic()
+        start = time.process_time()
         assert "".join(split_sentences(line)) == line
-        assert time.monotonic() - start < 3, unit
+        assert time.process_time() - start < 3, unit
     usual = "This is a sentence of some length, as there are many. " * 37
-    start = time.monotonic()
+    start = time.process_time()
     for _ in range(20):
         split_sentences(usual)
-    assert (time.monotonic() - start) / 20 < 0.01
+    assert (time.process_time() - start) / 20 < 0.01

@@ -7,7 +7,6 @@ character; within seconds, and without filling the memory. Any other exception i
 from __future__ import annotations
 
 import logging
-import resource
 import shutil
 import tempfile
 import time
@@ -21,11 +20,12 @@ from typing import Any
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
+from fuzzing.memory import MemoryGrowth
 from fuzzing.readers import Files, Reader
 from translate.errors import UserError
 
 SECONDS = 5.0  # of processor time for one example
-MEGABYTES = 300  # by which one example may raise the highest memory of the process
+MEGABYTES = 300  # by which the memory may grow while one example is read
 MESSAGE = 4000  # characters
 DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
@@ -36,7 +36,7 @@ def check(reader: Reader, files: Files, folder: Path) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    started, memory = time.process_time(), _highest_megabytes()
+    memory, started = MemoryGrowth(), time.process_time()
     try:
         reader.read(folder)
     except (UserError, OSError) as error:
@@ -48,7 +48,7 @@ def check(reader: Reader, files: Files, folder: Path) -> None:
         # control, surrogate, line separators, and what changes the direction of text
         obeyed = [c for c in message if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in DIRECTIONS]
         assert not set(obeyed) - {"\n", "\t"}, f"control characters: {message!r}"
-    seconds, growth = time.process_time() - started, _highest_megabytes() - memory
+    seconds, growth = time.process_time() - started, memory.megabytes
     assert seconds < SECONDS, f"{seconds:.1f} s"
     assert growth < MEGABYTES, f"{growth:.0f} MB"
 
@@ -86,10 +86,6 @@ def _empty(folder: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
-
-
-def _highest_megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 @contextmanager
