@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import resource
 import sys
 from contextlib import suppress
@@ -11,11 +12,13 @@ from pathlib import Path
 class MemoryGrowth:
     """Growth of this process's peak memory since the object was made, in megabytes.
 
-    On Linux, the peak first begins again at the resident memory: work that takes less than earlier work is measured,
-    too. Elsewhere only what exceeds the peak of the whole process is seen.
+    On Linux, the peak first begins again at the resident memory, without what has been freed: work that takes less
+    than earlier work is measured, too. Elsewhere only what exceeds the peak of the whole process is seen.
     """
 
     def __init__(self) -> None:
+        if malloc_trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc's
+            malloc_trim(0)
         with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
         self._before = _peak_megabytes()
