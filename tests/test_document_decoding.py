@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
+import shutil
 from pathlib import Path
 
 import docx
@@ -135,3 +137,17 @@ def test_a_trained_model_translates_documents(tmp_path):
     process = call_here("decode", f"model={trained_model()}", *files, "document=none", "threads=1")
     assert process.returncode == 0
     assert (tmp_path / "b.tmx").read_bytes().count(b"\n") == (tmp_path / "a.tmx").read_bytes().count(b"\n")
+
+
+@pytest.mark.parametrize("name", ["a.html", "a.txt"])
+def test_another_language_than_that_of_the_model_is_refused(tmp_path, name):
+    model = tmp_path / "model"
+    shutil.copytree(trained_model() / "best", model, ignore=shutil.ignore_patterns("checksums.json"))
+    manifest = json.loads((model / "manifest.json").read_text())
+    (model / "manifest.json").write_text(json.dumps({**manifest, "source_language": "en", "target_language": "de"}))
+    (tmp_path / name).write_text("Do 1 2 3 now")
+    words = [f"model={model}", f"input={tmp_path / name}", "threads=1"]
+    process = call_here("decode", *words, "target_language=fr")
+    assert process.returncode == 1
+    assert "target_language=fr: the model translates into de; leave the option out" in process.stderr.decode()
+    assert call_here("decode", *words, "target_language=de-AT").returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
 
 import docx
@@ -93,6 +94,30 @@ def test_xliff_fills_targets_that_have_markup_and_no_text():
     assert targets(f"{source}<target>{segments.format('Eins.', '')}</target>") == ["Eins. TWO."]
     assert targets(f"{source}<target>{segments.format('Eins.', 'Zwei.')}</target>") == ["Eins. Zwei."]
     assert targets('<source>a<x id="1"/></source><target><x id="1"/></target>') == ["A"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("{0}", "{0} {b} {c}"),
+        ("{1}", "{a} {1} {c}"),
+        ("{2}", "{a} {b} {2}"),
+        ("{0} {2}", "{0} {b} {2}"),
+        ("<g>{1}</g>", "<g>{a} {1} {c}</g>"),
+        ("all", "all"),  # a translation without segments stays as it is
+    ],
+)
+def test_xliff_adds_the_segments_that_a_target_lacks(given, expected):
+    def mark(number: int, text: str) -> str:
+        return f'<mrk mtype="seg" mid="{number}">{text}</mrk>'
+
+    done = [mark(number, "x") for number in range(3)]
+    added = {name: mark(number, f"{name.upper()}.") for number, name in enumerate("abc")}
+    source = " ".join(mark(number, f"{name}.") for number, name in enumerate("abc"))
+    unit = f"<source>s</source><seg-source>{source}</seg-source><target>{given.format(*done)}</target>"
+    document = XLIFF.format("en", f"<trans-unit>{unit}</trans-unit>")
+    found = translated(document, DocumentFormat.xliff).decode()
+    assert re.search(r"<target[^>]*>(.*)</target>", found)[1] == expected.format(*done, **added)
 
 
 def test_xliff_in_another_language_is_refused():
@@ -204,6 +229,46 @@ def test_text_keeps_each_line_end():
     assert translated(subtitle, DocumentFormat.srt).decode() == subtitle.replace("a", "A").replace("b", "B")
     arrow = "1\n00:00:01,000 --> 00:00:02,000\n5 go --> there\n"
     assert translated(arrow, DocumentFormat.srt).decode() == arrow.replace("go", "GO").replace("there", "THERE")
+
+
+def test_the_last_subtitle_is_wrapped_where_its_line_has_no_end():
+    for line_end in ("\n", "\r\n"):
+        subtitle = line_end.join(["1", "00:00:01,000 --> 00:00:02,000", "one two three four five six"])
+        output = translated(subtitle, DocumentFormat.srt, lambda text: f"{text}, {text}").decode()
+        first, last = output[len(subtitle.removesuffix("one two three four five six")) :].split(line_end)
+        assert f"{first} {last}" == "one two three four five six, one two three four five six"
+
+
+def test_the_dashes_of_speakers_are_kept_and_not_given_to_the_model():
+    spoken = "1\n00:00:01,000 --> 00:00:02,000\n- <i>Go on</i>\nand on.\n  –No.\n-\n"
+    asked = []
+    output = translated(spoken, DocumentFormat.srt, lambda text: asked.append(text) or text.upper()).decode()
+    assert asked == ["Go on and on.", "No."]
+    assert output.splitlines()[2:] == ["- <i>GO ON</i> AND ON.", "  –NO.", "-"]
+
+
+def test_attributes_of_a_text_area_are_translated_and_its_text_is_not():
+    area = '<textarea {}placeholder="{}">text</textarea>'
+    assert translated(area.format("", "a b"), DocumentFormat.html).decode() == area.format("", "A B")
+    excluded = area.format("translate=no ", "a b")
+    assert translated(excluded, DocumentFormat.html).decode() == excluded
+    inside = f"<div translate=no>{area.format('', 'a b')}</div>"
+    assert translated(inside, DocumentFormat.html).decode() == inside
+
+
+@pytest.mark.parametrize(("source", "target"), [("1", "1"), ("en", "EN"), ("", "en")])
+def test_translations_replace_the_texts_of_a_table_only_with_overwrite(source, target):
+    columns = {"source_column": source, "target_column": target}
+    with pytest.raises(UserError, match=r"texts and translations in one column \(overwrite=true replaces the texts\)"):
+        translated("en,x\na,b\n", DocumentFormat.csv, **columns)
+    found = translated("en,x\na,b\n", DocumentFormat.csv, overwrite=True, **columns).decode()
+    assert found.endswith(",x\nA,b\n")
+
+
+def test_a_column_that_a_table_has_twice_is_named_as_such():
+    for wanted in ("en", ""):
+        with pytest.raises(UserError, match=r"several columns ('en'|named like a source); its columns are en, en"):
+            translated("en,en\na,b\n", DocumentFormat.csv, source_column=wanted)
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,23 @@ def test_the_test_set_of_the_run_is_translated_by_both(folder):
     assert one == other != b""
 
 
+@pytest.mark.parametrize(
+    ("file", "engine", "asked"),
+    [
+        ("model.bin", "ctranslate2", []),
+        ("encoder_model.onnx", "onnx", []),
+        ("encoder_model.onnx", "onnx", ["ctranslate2"]),
+    ],
+)
+def test_an_export_without_its_engine_is_named_as_such(folder, tmp_path, file, engine, asked):
+    for name in ("model.yaml", "manifest.json"):
+        shutil.copy(folder / "run" / "best" / name, tmp_path)
+    (tmp_path / file).write_bytes(b"")
+    result = call_here("decode", f"model={tmp_path}", *[f"engine={each}" for each in asked], stdin=b"a\n")
+    assert result.returncode == 1
+    assert f"model={tmp_path}: that is an export, which engine={engine} reads" in result.stderr.decode()
+
+
 def test_an_export_of_int8_replaces_an_earlier_one_and_counts_what_differs(folder):
     first, _ = export(folder)
     output, report = export(folder, "quantization=int8", f"source={folder / 'corpus' / 'train.src'}", "lines=50")

@@ -14,7 +14,7 @@ from translate import __version__
 from translate.config import is_given, run_command
 from translate.console import Progress, print_notes
 from translate.data.corpus import one_or_several
-from translate.data.languages import choose_direction
+from translate.data.languages import choose_direction, require_target_language
 from translate.decoding.config import DecodingConfig, deciding_options
 from translate.decoding.output_lines import OutputFormat, format_window
 from translate.decoding.search.config import search_note, search_of
@@ -75,6 +75,7 @@ def decode(config: DecodeConfig) -> None:
     if document is not None and not (config.target_language or config.tag):
         config = replace(config, target_language=document.target_language)
     translator = load_translator(config.model, config)
+    require_target_language(translator.manifest, config.target_language, tag=config.tag)
     if not is_given("search"):
         print_notes(search_note(search_of(translator.manifest), config.search))
     print_notes(translator.tagging.note)
@@ -184,6 +185,7 @@ def open_document(config: DecodeConfig, file_format: DocumentFormat) -> Document
         raise UserError(f"format={config.format} is for lines, and a document is written as a document: leave it out")
     manifest = read_manifest(Path(one_or_several(config.model, key="model")[0]))
     manifest = choose_direction(manifest, target_language=config.target_language, tag=config.tag)
+    require_target_language(manifest, config.target_language, tag=config.tag)
     options = DocumentOptions(
         name=config.input if config.input != STANDARD else "standard input",
         source_language=manifest.get("source_language", ""),

@@ -88,6 +88,8 @@ def find_model(path: Path, *, option: str = "model") -> Path:
         # one of the two: a copy that was interrupted is reported by the files that it lacks
         if any((directory / name).exists() for name in (WEIGHTS, MODEL)):
             missing = [name for name in (WEIGHTS, MODEL, MANIFEST) if not (directory / name).is_file()]
+            if missing == [WEIGHTS]:
+                _refuse_export(directory, option=option)
             if missing:
                 raise UserError(f"{directory}: not a complete model directory: it lacks {', '.join(missing)}")
             return directory
@@ -98,6 +100,16 @@ def find_model(path: Path, *, option: str = "model") -> Path:
         )
     found = "it has no finished model yet" if path.is_dir() else "no such folder"
     raise UserError(f"{option}={path}: {found} (looked for {WEIGHTS} in {' and '.join(map(str, candidates))})")
+
+
+def _refuse_export(directory: Path, *, option: str) -> None:
+    """Raise UserError for a folder that was exported for another engine."""
+    for name, engine in ((RUNTIME_MODEL, "ctranslate2"), (ONNX_ENCODER, "onnx")):
+        if (directory / name).is_file():
+            raise UserError(
+                f"{option}={directory}: that is an export, which engine={engine} reads; set that, or name the model "
+                "that was exported"
+            )
 
 
 def find_adapter(path: Path) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 
 from translate.console import text_table
 from translate.data.corpus import CorpusConfig
+from translate.data.formats.language_names import same_language
 from translate.data.formats.language_tags import is_language, normalised_tag
 from translate.errors import UserError, excerpt
 
@@ -146,6 +147,19 @@ def choose_direction(manifest: Mapping[str, Any], *, target_language: str, tag: 
         raise UserError(f"target_language={target_language} has several tags: set tag= to one of {', '.join(tags)}")
     first, sources = chosen[0], {each.source_language for each in chosen}
     return {**manifest, **asdict(first), "source_language": first.source_language if len(sources) == 1 else ""}
+
+
+def require_target_language(manifest: Mapping[str, Any], target_language: str, *, tag: str) -> None:
+    """Raise UserError for a target language that is not that of a model of one direction.
+
+    A tag may choose another language, as in Marian models of several.
+    """
+    known = manifest.get("target_language", "")
+    if known and target_language and not tag and not same_language(target_language, known):
+        raise UserError(
+            f"target_language={excerpt(target_language)}: the model translates into {excerpt(known)}; leave the option "
+            "out, or choose another model"
+        )
 
 
 def _into_language(directions: Sequence[TrainedDirection], language: str) -> list[TrainedDirection]:

@@ -43,6 +43,10 @@ class TableDocument:
         self._has_header = not options.source_column.isdecimal()
         self._source = self._find_source()
         self._target = self._find_target()
+        if self._target == self._source and not options.overwrite:
+            raise self._error(
+                "target_column", "texts and translations in one column (overwrite=true replaces the texts)"
+            )
         first = int(self._has_header)
         self._selected = [index for index, row in enumerate(self._rows) if index >= first and self._is_selected(row)]
         self._lines = [line_segments(self._rows[index].cells[self._source]) for index in self._selected]
@@ -59,8 +63,8 @@ class TableDocument:
             return 0
         if len(found) == 1:
             return found[0]
-        ambiguous = "no column, or several, named like a source"
-        raise self._error("source_column", f"no column {excerpt(wanted)!r}" if wanted else ambiguous)
+        count = "several columns" if found else "no column"
+        raise self._error("source_column", f"{count} {excerpt(wanted)!r}" if wanted else f"{count} named like a source")
 
     def _find_target(self) -> int | None:
         """Index of the column for translations; None: a new column is appended."""
@@ -68,7 +72,8 @@ class TableDocument:
         if wanted.isdecimal():
             return self._numbered("target_column", wanted)
         found = self._named(wanted, _TARGETS, self._options.target_language) if self._has_header else []
-        return next((index for index in found if index != self._source), None)
+        others = [index for index in found if index != self._source]
+        return next(iter(others or (found if wanted else [])), None)
 
     def _named(self, wanted: str, usual: tuple[str, ...], language: str) -> list[int]:
         """Indices of the columns with this name; for "", with a usual name or the name of the language."""

@@ -14,7 +14,7 @@ _WIDTH = 42  # characters of a line, the usual limit of subtitles
 _TIME = r"\d{1,3}:\d{1,2}:\d{1,2}(?:[,.:]\d{1,3})?"
 _TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
 _BEGINS_TIMES = re.compile(r"\s*\d+:.*-->")  # other lines with an arrow are text
-_SPEAKER = re.compile(r"\s*[-–—]")  # in a dialogue, a line with a dash begins another speaker's turn
+_SPEAKER = re.compile(r"\s*[-–—]\s*")  # in a dialogue, a line with a dash begins another speaker's turn
 
 
 class SubtitleDocument:
@@ -28,7 +28,14 @@ class SubtitleDocument:
         self._lines, self._ends = [line for line, _ in lines], [end for _, end in lines]
         self._require_times(options.name)
         self._turns = self._find_turns()
-        self.segments = [Segment((" ".join(self._lines[start:end]),)) for start, end in self._turns]
+        # the last line of a file may have none
+        self._line_end = next(filter(None, self._ends), "\n")
+        self.segments = [Segment((self._spoken(start, end),)) for start, end in self._turns]
+
+    def _spoken(self, start: int, end: int) -> str:
+        """Text of a turn, without the dash in front, which models may lose."""
+        first, *others = self._lines[start:end]
+        return " ".join([first.removeprefix(_dash(first)), *others])
 
     def _require_times(self, name: str) -> None:
         is_found = False
@@ -64,8 +71,16 @@ class SubtitleDocument:
         lines = list(map("".join, zip(self._lines, self._ends, strict=True)))
         for (start, end), (text,) in zip(self._turns, translations, strict=True):
             source, text = self._lines[start:end], without_extra_spaces(text)
-            if text != without_extra_spaces(" ".join(source)):
+            if text != without_extra_spaces(self._spoken(start, end)):
                 # at the first of its lines, instead of all of them
-                wrapped = wrap(text, max(_WIDTH, *map(len, source)), even=True)
-                lines[start:end] = [self._ends[start].join(wrapped) + self._ends[end - 1], *[""] * (end - start - 1)]
+                dash = _dash(source[0])
+                wrapped = wrap(text, max(_WIDTH, *map(len, source)) - len(dash), even=True)
+                joined = dash + (self._ends[start] or self._line_end).join(wrapped)
+                lines[start:end] = [joined + self._ends[end - 1], *[""] * (end - start - 1)]
         return self._encoding.encode("".join(lines))
+
+
+def _dash(line: str) -> str:
+    """The dash and white space in front of a speaker's text; "" without a dash."""
+    found = _SPEAKER.match(line)
+    return found[0] if found else ""

@@ -133,9 +133,11 @@ class WebPage:
                 open_elements.end(name)
                 continue
             attributes = dict(_attributes(self._page, start + 1 + len(name), end))
-            treatment = _treatment(name, attributes, self._page, treatment)
-            if treatment == "text":
+            # what is in a textarea is not translated, but its attributes are
+            as_text = _treatment("" if name == "textarea" else name, attributes, self._page, treatment)
+            if as_text == "text":
                 self._add_attributes(name, attributes)
+            treatment = _treatment(name, attributes, self._page, treatment)
             if name == "html":
                 self._set_language(attributes, start + 1 + len(name))
             if name not in _VOID and not self._page.endswith("/>", start, end):

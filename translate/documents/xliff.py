@@ -109,6 +109,7 @@ class XliffDocument:
 
     def _add_segments(self, source: Element, target: Element, attributes: dict[str, str]) -> bool:
         """Copy the segments that have no translation in a target yet; False where there are none."""
+        _insert_missing_segments(source, target)
         sources = {mark.get("mid"): mark for mark in source.iter("{*}mrk") if _is_segment(mark)}
         is_added = False
         for mark in [each for each in target.iter("{*}mrk") if _is_segment(each) and not has_words(each)]:
@@ -145,6 +146,31 @@ def _copy_content(source: Element, target: Element) -> None:
         target.remove(child)
     target.text = source.text
     target.extend(deepcopy(child) for child in source)
+
+
+def _insert_missing_segments(source: Element, target: Element) -> None:
+    """Add empty marks for the segments of a source that a segmented target lacks, in the order of the source."""
+    marks = {mark.get("mid"): mark for mark in target.iter("{*}mrk") if _is_segment(mark)}
+    if not marks:  # the unit was translated as a whole
+        return
+    first, before, space = next(iter(marks.values())), None, None
+    for found in [mark for mark in source.iter("{*}mrk") if _is_segment(mark) and mark.get("mid")]:
+        mark = marks.get(found.get("mid"))
+        if mark is None and has_words(found):
+            mark = target.makeelement(found.tag, dict(found.attrib))
+            if before is None:
+                first.addprevious(mark)
+                mark.tail = _space_behind(found)
+            else:
+                behind, before.tail = before.tail, None
+                before.addnext(mark)
+                before.tail, mark.tail = space, behind
+        if mark is not None:
+            before, space = mark, _space_behind(found)
+
+
+def _space_behind(element: Element) -> str | None:
+    return element.tail if element.tail and element.tail.isspace() else None
 
 
 def _is_segment(element: Element) -> bool:
