@@ -73,6 +73,12 @@ def test_tables_of_terms_are_read_by_their_languages_or_by_position(tmp_path: Pa
     assert found(read(tmp_path / "terms"), "a dog")["Hund"] == 1
 
 
+def test_rows_with_one_side_alone_are_left_out_with_a_warning(tmp_path: Path, caplog):
+    (tmp_path / "terms.tsv").write_text("dog\tHund\n\ncat\t\n\tMaus\n", encoding="utf-8")
+    assert found(read(tmp_path / "terms.tsv"), "a dog and a cat") == {"Hund": 1}
+    assert "rows with a term on one side alone are left out: 2, the first on line 3" in caplog.text
+
+
 def test_a_file_of_sentences_is_no_file_of_terms(tmp_path: Path):
     (tmp_path / "long.tsv").write_text(f"a\tb\n{'long ' * 60}\tc\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"long.tsv, line 2: a term of 299 characters, at most 200"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from translate.decoding.constraints.constraints import Term
 from translate.decoding.constraints.vocabulary import find_words, split_words
 from translate.errors import UserError, excerpt
 from translate.text import normalise, read_lines
+
+logger = logging.getLogger(__name__)
 
 MAX_TERMS = 1_000_000  # that are kept in memory
 _MAX_CHARACTERS = 200  # of a term: more is a sentence, in a file of another kind
@@ -55,9 +58,11 @@ class Terminology:
     def read(cls, config: CorpusConfig, *, key: str, ignore_case: bool = False) -> Terminology:
         """The terms of a file in any format of corpora; key: the option that names it, for errors.
 
-        Raises UserError for a file that cannot be read, and one with too many or too long terms.
+        Rows without a term on both sides are left out, with a warning. Raises UserError for a file that cannot be
+        read, and one with too many or too long terms.
         """
         pairs: list[tuple[str, str]] = []
+        incomplete: list[int] = []
         for row in read_rows(config, key=key):
             source, target = normalise(row.source).strip(), normalise(row.target).strip()
             if (length := max(len(source), len(target))) > _MAX_CHARACTERS:
@@ -67,10 +72,17 @@ class Terminology:
                 )
             if len(pairs) == MAX_TERMS:
                 raise UserError(f"{row.path}: more than {MAX_TERMS:,} terms; divide the file by subject")
+            if bool(source) != bool(target):
+                incomplete.append(row.line)
             pairs.append((source, target))
         terminology = cls.of_pairs(pairs, ignore_case=ignore_case)
         if not terminology.targets:
             raise UserError(f"{key}={config.title}: no row has a term on both sides")
+        if incomplete:
+            logger.warning(
+                f"{key}={config.title}: rows with a term on one side alone are left out: {len(incomplete):,}, the "
+                f"first on line {incomplete[0]:,}"
+            )
         return terminology
 
     def find(self, line: str) -> list[Term]:
