@@ -1,8 +1,9 @@
-"""Launches and predicted speed of training and decoding on a GPU that this machine need not have.
+"""Launches and predicted speed of training and decoding on a GPU, computed without one.
 
     python scripts/predict_speed.py [--models tiny small base big] [--tokens 4096 16384 32768] [--launch-us 10]
 
-Counts on a pretended GPU (translate/gpu_check/pretended_gpu.py), times by a roofline (translate/gpu_check/roofline.py).
+Launches are counted on a simulated GPU (translate/gpu_check/simulated_gpu.py), times predicted by a roofline
+(translate/gpu_check/roofline.py).
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import argparse
 from translate.config.calls import configured
 from translate.console import markdown_table
 from translate.decoding.config import SearchConfig
-from translate.gpu_check.pretended_gpu import replayed_step_work, steps_work, update_work
 from translate.gpu_check.roofline import H100, predict
+from translate.gpu_check.simulated_gpu import replayed_step_work, steps_work, update_work
 from translate.train import ADDITIONS, CHOICES
 from translate.training.config import TrainConfig
 

@@ -1,4 +1,4 @@
-"""batch.tokens=auto: batches as large as memory allows, in updates of one size; on a CPU with a pretended memory."""
+"""batch.tokens=auto: batches as large as memory allows, in updates of one size; on a CPU with simulated memory."""
 
 from __future__ import annotations
 

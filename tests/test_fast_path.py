@@ -31,7 +31,7 @@ from translate.training.path_trials import Outcome, PathTrials
 from translate.training.progress import RunProgress
 from translate.training.state import TrainState
 from translate.training.trial_updates import seconds_per_token
-from translate.training.update_ways import CANDIDATES, compiled, compiled_and_recorded, eager, likely, recorded
+from translate.training.update_ways import CANDIDATES, compiled, compiled_and_recorded, eager, probable_way, recorded
 
 SETTINGS = {
     "compute__fast_path": "auto",
@@ -271,7 +271,7 @@ def test_a_way_is_not_tried_beside_a_better_one_that_is_right():
     updates = [Update([batch(seed)], DataPosition(batches=seed), 0.1 * seed) for seed in range(3)]
     ways = {"eager": eager, "wrong": wrong, "graphed": GRAPHED, "compiled": never, "slow": slow}
     outcomes = PathTrials(ways, work, state, updates, {"compiled": "graphed", "slow": "wrong"}).run()
-    assert outcomes["compiled"].reason == "graphed makes the same with fewer launches"
+    assert outcomes["compiled"].reason == "graphed computes the same with fewer launches"
     assert {name for name, outcome in outcomes.items() if not outcome.reason} == {"eager", "graphed", "slow"}
 
 
@@ -298,8 +298,8 @@ def test_speed_is_estimated_with_graphs_where_updates_can_be_recorded(monkeypatc
     for path in FastPath:
         config = replace(work.config, compute=replace(work.config.compute, fast_path=path))
         monkeypatch.setattr(update_ways, "recorded", lambda workload, recorder: "graphed")
-        graphed_of[path] = likely(replace(on_gpu, config=config)) == "graphed"
-        assert likely(replace(work, config=config)) != "graphed"
+        graphed_of[path] = probable_way(replace(on_gpu, config=config)) == "graphed"
+        assert probable_way(replace(work, config=config)) != "graphed"
     assert {path.value for path, is_graphed in graphed_of.items() if is_graphed} == {
         "auto",
         "graphed",

@@ -18,10 +18,10 @@ from translate.gpu_check import (
     Skipped,
     StageName,
     decoding,
+    failed_updates,
     kernels,
     relative_error,
     runs,
-    setbacks,
     updates,
 )
 from translate.models import attention
@@ -70,18 +70,19 @@ def kinds(findings: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "stage", [kernels.kernels, updates.packed, updates.updates, setbacks.scaling, decoding.batches, runs.processes]
+    "stage",
+    [kernels.kernels, updates.packed, updates.updates, failed_updates.scaling, decoding.batches, runs.processes],
 )
 def test_a_stage_passes_and_says_what_a_cpu_cannot_check(stage, tmp_path):
     check = check_in(tmp_path)
     stage(check)
     assert check.result.findings == []
     assert check.result.figures
-    if stage not in (setbacks.scaling, decoding.batches):
+    if stage not in (failed_updates.scaling, decoding.batches):
         assert [gap for gap in check.result.unchecked if "no CUDA device" in gap]
 
 
-@pytest.mark.parametrize("stage", [decoding.hypotheses, updates.fast_paths, setbacks.memory])
+@pytest.mark.parametrize("stage", [decoding.hypotheses, updates.fast_paths, failed_updates.memory])
 def test_a_stage_for_gpus_is_skipped_on_a_cpu(stage, tmp_path):
     with pytest.raises(Skipped, match="no CUDA device"):
         stage(check_in(tmp_path))
@@ -107,7 +108,7 @@ def like_a_gpu(monkeypatch):
 
 @pytest.mark.parametrize(
     "stage",
-    [kernels.kernels, updates.packed, updates.updates, setbacks.scaling, updates.fast_paths, decoding.hypotheses],
+    [kernels.kernels, updates.packed, updates.updates, failed_updates.scaling, updates.fast_paths, decoding.hypotheses],
 )
 def test_the_code_for_a_gpu_passes_where_its_device_is_the_cpu(stage, tmp_path, like_a_gpu):
     can = dataclasses.replace(HOPPER, fp16_matmul=False, bf16_matmul=False) if stage is decoding.hypotheses else HOPPER
@@ -119,8 +120,8 @@ def test_the_code_for_a_gpu_passes_where_its_device_is_the_cpu(stage, tmp_path, 
 
 @pytest.mark.parametrize(("most", "findings"), [(40_000, []), (1 << 40, [ENOUGH])])
 def test_an_update_in_parts_is_compared_with_the_whole_one(most, findings, tmp_path, monkeypatch, like_a_gpu):
-    monkeypatch.setattr(setbacks, "LARGE_MODEL", {"d_model": 64, "max_length": 24})
-    monkeypatch.setattr(setbacks, "LARGE_BATCH", 32)
+    monkeypatch.setattr(failed_updates, "LARGE_MODEL", {"d_model": 64, "max_length": 24})
+    monkeypatch.setattr(failed_updates, "LARGE_BATCH", 32)
     small = SmallMemory(most)
     for name, function in {
         "empty_cache": lambda: None,
@@ -131,7 +132,7 @@ def test_an_update_in_parts_is_compared_with_the_whole_one(most, findings, tmp_p
         monkeypatch.setattr(torch.cuda, name, function)
     check = check_in(tmp_path, HOPPER)
     try:
-        setbacks.memory(check)
+        failed_updates.memory(check)
     finally:
         small.__exit__(None, None, None)
     assert check.result.findings == findings
@@ -249,7 +250,7 @@ def detached(loss):
 def test_a_loss_scale_that_stays_after_an_overflow_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(LossScale, "update", lambda scale, found_inf: None)
     assert "transformer: an overflow changes the loss scale from 65,536 to 65,536" in findings_of(
-        setbacks.scaling, tmp_path
+        failed_updates.scaling, tmp_path
     )
 
 
@@ -295,13 +296,13 @@ def test_two_processes_that_add_up_gradients_are_found(tmp_path, monkeypatch):
 )
 def test_the_bleu_that_is_expected_depends_on_the_updates(updates_made, bleu, passes, tmp_path):
     check = check_in(tmp_path)
-    runs.judge(check, updates_made, bleu)
+    runs.compare_bleu(check, updates_made, bleu)
     assert (check.result.findings == []) is passes
 
 
 def test_no_bleu_is_expected_of_a_few_updates(tmp_path):
     with pytest.raises(Skipped, match="100 updates in 5 min"):
-        runs.judge(check_in(tmp_path), 100, 3.0)
+        runs.compare_bleu(check_in(tmp_path), 100, 3.0)
 
 
 def test_a_corpus_that_is_elsewhere_is_named(tmp_path):

@@ -74,7 +74,7 @@ def test_a_residual_connection_drops_and_scales_values_and_gradients_alike():
 @pytest.fixture
 def named_kernels(monkeypatch):
     """Both kernels of packed sentences return their names."""
-    monkeypatch.setattr(packed_attention, "attend_packed_short", lambda *_: "short")
+    monkeypatch.setattr(packed_attention, "attend_packed_memory_efficient", lambda *_: "short")
     monkeypatch.setattr(packed_attention, "attend_packed_flash", lambda *_: "flash")
 
 

@@ -16,7 +16,7 @@ from translate.batch import Batch, pack_batch, pad_batch
 from translate.device import Precision
 from translate.distributed import World
 from translate.gpu_check.launches import work_of
-from translate.gpu_check.pretended_gpu import _as_fake, pretended_gpu
+from translate.gpu_check.simulated_gpu import _as_fake, simulated_gpu
 from translate.gpu_check.updates import example_batch
 from translate.losses import AUXILIARY_LOSSES
 from translate.models import ARCHITECTURES, Vocabularies, build_model
@@ -201,9 +201,9 @@ class Idle(Repeating):
 
 
 def test_a_recorded_update_reads_nothing_on_the_host_and_a_replay_launches_copies_alone(monkeypatch):
-    """On a pretended GPU, in bf16 and packed."""
+    """On a simulated GPU, in bf16 and packed."""
     monkeypatch.setattr(graphed, "copy_to_cpu", lambda numbers: (numbers, None))
-    with pretended_gpu() as mode:
+    with simulated_gpu() as mode:
         model = build_model(ARCHITECTURES["transformer"][0].tiny(dropout=0.1), Vocabularies(40, 40, shared=True))
         casts = WeightCasts(model, torch.bfloat16, overlapping=False)
         trained = ParallelModel(model.train(), model, torch.device("cpu"), Precision.bf16, casts=casts)

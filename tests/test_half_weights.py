@@ -9,7 +9,7 @@ from translate.decoding.native_engine import NativeEngine
 from translate.device import Precision, capabilities
 from translate.errors import UserError
 from translate.models import Vocabularies, build_model
-from translate.models.quantised import HalfLinear, packed_as_object, packed_directly, with_half_weights
+from translate.models.quantised import HalfLinear, pack_fp16, pack_fp16_deprecated, with_half_weights
 from translate.models.transformer import Transformer, TransformerConfig
 
 CPU = torch.device("cpu")
@@ -33,11 +33,11 @@ def engine_of(model: Transformer, precision: Precision) -> NativeEngine:
 
 
 @needs_half_weights
-@pytest.mark.parametrize("pack", [packed_directly, packed_as_object])
+@pytest.mark.parametrize("pack", [pack_fp16_deprecated, pack_fp16])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(1,), (7,), (40, 5), (200,)])
 def test_half_linear_equals_the_linear_map_of_rounded_weights(shape, bias, pack):
-    if pack is packed_directly and not hasattr(torch, "fbgemm_linear_fp16_weight_fp32_activation"):
+    if pack is pack_fp16_deprecated and not hasattr(torch, "fbgemm_linear_fp16_weight_fp32_activation"):
         pytest.skip("this PyTorch has dropped the functions")
     torch.manual_seed(0)
     weight, b = torch.randn(33, 24), torch.randn(33) if bias else None

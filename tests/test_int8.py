@@ -17,7 +17,7 @@ from translate.models.attention import Weighting, attend_reference
 from translate.models.batch_invariant_attention import attend_batch_invariant
 from translate.models.ensemble import Ensemble
 from translate.models.layers import mask_value
-from translate.models.quantised import Int8Linear, packed_int8, quantised_rows, with_int8_weights
+from translate.models.quantised import Int8Linear, pack_int8, quantise_rows, with_int8_weights
 from translate.models.transformer import Transformer, TransformerConfig
 from translate.models.transformer_config import Activation
 
@@ -51,7 +51,7 @@ def test_product_of_the_largest_integers_is_exact(rows, width):
     integers[::2] = -127
     x = torch.ones(rows, width)
     x[1::2] = -1
-    products = packed_int8(integers, torch.full((48,), 127.0))(x)
+    products = pack_int8(integers, torch.full((48,), 127.0))(x)
     assert torch.equal(products, 127 * (x @ integers.float().T))
 
 
@@ -61,7 +61,7 @@ def test_product_of_the_largest_integers_is_exact(rows, width):
 def test_int8_linear_equals_the_linear_map_of_dequantised_weights_and_rows(shape, bias):
     torch.manual_seed(0)
     linear, x = nn.Linear(48, 33, bias=bias), torch.randn(*shape, 48) * torch.rand(*shape, 1) * 100
-    integers, scales = quantised_rows(linear.weight)
+    integers, scales = quantise_rows(linear.weight)
     units = x.abs().amax(-1, keepdim=True).double() / 127
     rounded = (x.double() / units).round() * units
     expected = F.linear(rounded, integers.double() * scales[:, None].double(), linear.bias.double() if bias else None)

@@ -1,4 +1,4 @@
-"""Launches of an update and of a decoding step, counted on a pretended GPU.
+"""Launches of an update and of a decoding step, counted on a simulated GPU.
 
 Before weights were cast together, the loss taken in large pieces and residual connections and rotations joined, the
 same counter had 1,457 launches for an update of base with 4,096 tokens, and 2,577 with 32,768. Before decoding had a
@@ -11,8 +11,8 @@ import torch
 from translate.config.calls import configured
 from translate.decoding.config import SearchConfig, SearchMethod
 from translate.gpu_check.launches import work_of
-from translate.gpu_check.pretended_gpu import replayed_step_work, steps_work, update_work
 from translate.gpu_check.roofline import H100, predict
+from translate.gpu_check.simulated_gpu import replayed_step_work, steps_work, update_work
 from translate.train import ADDITIONS, CHOICES
 from translate.training.config import TrainConfig
 

@@ -86,7 +86,7 @@ def assert_equal(found, expected):
 
 
 @pytest.fixture
-def on_pretended_gpu(monkeypatch):
+def on_simulated_gpu(monkeypatch):
     """Branches of a GPU: on a CPU, a search reads on the host whether a hypothesis has ended."""
     monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda tensor: True))
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
@@ -121,7 +121,7 @@ def expected(model):
         (GREEDY, {}),
     ],
 )
-def test_replayed_operations_equal_search_batch(config, settings, on_pretended_gpu, caplog):
+def test_replayed_operations_equal_search_batch(config, settings, on_simulated_gpu, caplog):
     model, recorder = small_model(**settings), StepTape()
     few = SENTENCES[:7]
     assert_equal(engine(model, recorder, batch_sentences=3).search(few, config), search_batch(model, few, config))
@@ -132,7 +132,7 @@ def test_replayed_operations_equal_search_batch(config, settings, on_pretended_g
 @pytest.mark.parametrize("batch_sentences", [1, 12])
 @pytest.mark.parametrize("most", [1, 8])
 def test_batches_of_any_size_and_few_graphs_change_no_translation(
-    model, expected, batch_sentences, most, on_pretended_gpu, monkeypatch
+    model, expected, batch_sentences, most, on_simulated_gpu, monkeypatch
 ):
     monkeypatch.setattr(step_graphs, "MOST_GRAPHS", most)
     by_graphs = engine(model, Repeating(), batch_sentences=batch_sentences)
@@ -140,7 +140,7 @@ def test_batches_of_any_size_and_few_graphs_change_no_translation(
     assert len(by_graphs._graphs._steps) <= most
 
 
-def test_graphs_are_kept_for_the_same_weights_and_search(model, on_pretended_gpu):
+def test_graphs_are_kept_for_the_same_weights_and_search(model, on_simulated_gpu):
     recorder = Repeating()
     by_graphs = engine(model, recorder)
     by_graphs.search(SENTENCES, GREEDY)
@@ -157,7 +157,7 @@ def test_graphs_are_kept_for_the_same_weights_and_search(model, on_pretended_gpu
     assert not graphs.are_of(moved, GREEDY)
 
 
-def test_a_size_is_recorded_once_it_has_been_needed_for_many_steps(model, on_pretended_gpu, monkeypatch):
+def test_a_size_is_recorded_once_it_has_been_needed_for_many_steps(model, on_simulated_gpu, monkeypatch):
     monkeypatch.setattr(step_graphs, "STEPS_BEFORE", 32)
     recorder = Repeating()
     by_graphs, source = engine(model, recorder), SENTENCES[5][:31]
@@ -168,20 +168,20 @@ def test_a_size_is_recorded_once_it_has_been_needed_for_many_steps(model, on_pre
     assert recorder.replays < 32
 
 
-def test_training_gets_the_memory_of_graphs_back(on_pretended_gpu):
+def test_training_gets_the_memory_of_graphs_back(on_simulated_gpu):
     by_graphs = engine(small_model().train(), Repeating())
     by_graphs.search(SENTENCES[:2], GREEDY)
     assert by_graphs._graphs is None
 
 
 @pytest.mark.parametrize(("recorder", "reason"), [(Wrong(), "differs"), (Unable(), "not permitted")])
-def test_a_wrong_or_impossible_graph_is_named_and_left_out(model, expected, recorder, reason, on_pretended_gpu, caplog):
+def test_a_wrong_or_impossible_graph_is_named_and_left_out(model, expected, recorder, reason, on_simulated_gpu, caplog):
     assert_equal(engine(model, recorder).search(SENTENCES, BEAM), expected)
     [message] = caplog.messages
     assert reason in message
 
 
-def test_a_sentence_that_diverges_leaves_no_trace_in_the_buffers(on_pretended_gpu):
+def test_a_sentence_that_diverges_leaves_no_trace_in_the_buffers(on_simulated_gpu):
     """Numbers behind a shorter sentence are masked, but a weight of zero times a NaN is NaN."""
     model = small_model(tying="none")  # the target's embeddings stay numbers
     long, short = (5,) * 20, SENTENCES[6]
@@ -196,7 +196,7 @@ def test_a_sentence_that_diverges_leaves_no_trace_in_the_buffers(on_pretended_gp
 
 
 @pytest.mark.parametrize("architecture", ["lstm", "transformer"])
-def test_steps_that_the_cpu_decides_on_are_not_recorded(architecture, on_pretended_gpu):
+def test_steps_that_the_cpu_decides_on_are_not_recorded(architecture, on_simulated_gpu):
     recorder = Repeating()
     method = SearchMethod.greedy if architecture == "lstm" else SearchMethod.sampling
     engine(small_model(architecture), recorder).search(SENTENCES, SearchConfig(method=method))
@@ -212,7 +212,7 @@ def started(model, sentences, indices, *, graphs) -> ActiveBatch:
 
 
 @pytest.fixture
-def begun(model, on_pretended_gpu):
+def begun(model, on_simulated_gpu):
     """Recorded steps, and a batch of four sentences in their buffers."""
     graphs = StepGraphs(model, BEAM, Switched())
     with torch.inference_mode():
@@ -305,7 +305,7 @@ def test_recorded_sentences_leave_once_smaller_buffers_can_serve_the_others(begu
     assert graphs.worth_moving(batch) == 1
 
 
-def test_a_step_runs_while_the_host_reads_which_sentences_are_done(model, on_pretended_gpu, monkeypatch):
+def test_a_step_runs_while_the_host_reads_which_sentences_are_done(model, on_simulated_gpu, monkeypatch):
     recorder, copied, waited = Repeating(), [], []
 
     def copy(numbers):

@@ -1,15 +1,16 @@
 """Checks of this machine's device against references: kernels, updates, resuming and decoding.
 
     kernels.py   attention against its formula in double precision
-    updates.py   updates: packed batches, all architectures and losses, every way of compute.fast_path
-    setbacks.py  updates that overflow in fp16, or do not fit into memory
+    updates.py   gradients of updates: packed batches, all architectures and losses, every way of compute.fast_path
+    failed_updates.py  updates that overflow in fp16, or do not fit into memory
     decoding.py  hypotheses at several batch sizes, and against the CPU
     runs.py      training in child processes: a run killed and continued, two ranks, and the shipped corpus
     children.py  child processes, and ranks, whose crash or hang becomes an error
-    speed.py     ceilings of the device, and speed of training, on several devices too, and decoding
-    timing.py    updates of each size of model, timed and profiled
-    peers.py     the same sizes of model in other libraries
-    launches.py, pretended_gpu.py, roofline.py  work of updates and decoding steps, counted without a GPU, and its time
+    speed.py     ceilings of the device; speed of training, on one and several devices, and of decoding
+    timing.py    updates of each model size, timed and profiled
+    peers.py     models of the same sizes in other libraries
+    launches.py, simulated_gpu.py, roofline.py  kernel launches of updates and decoding steps, counted without a GPU,
+                 and their predicted time
     report.py    the results as JSON, Markdown page and lines of text
     __main__.py  the command, which runs each stage in its own process
 
@@ -61,23 +62,23 @@ class GpuCheckConfig:
     packed      gradients of packed sentences against those of padded ones
     updates     three updates of every architecture with every loss, without synchronisation with the GPU
     scaling     fp16 with loss scaling: gradients, and an update that overflows
-    memory      an update that does not fit into the memory of the GPU against the whole one (GPU only)
-    compile     updates in every way of compute.fast_path, compiled and as CUDA graphs (GPU only)
+    memory      an update that does not fit into GPU memory, made in parts, against the whole one (GPU only)
+    compile     updates in every way of compute.fast_path, such as compiled and as CUDA graphs (GPU only)
     resume      a run that is killed and continued against an uninterrupted one
     batches     translations at batch sizes 1, 7 and 64
     hypotheses  translations in fp32 against the CPU's (GPU only)
     processes   gradients of two processes against those of one
     corpus      training on the shipped corpus up to a BLEU score
     ceilings    rates of large matrix products and copies
-    training_speed  tokens a second, memory and shares of time of each size of model
-    parallel_speed  tokens a second of data-parallel training, on one and several GPUs (CPU: in two processes)
-    decoding_speed  sentences a second of beam search
+    training_speed  tokens per second, memory, and time by kind of kernel, for each model size
+    parallel_speed  tokens per second of data-parallel training, on one and several GPUs (CPU: in two processes)
+    decoding_speed  sentences per second of beam search
 
     stages   stages to run; []: all
     output   folder for gpu_check.json, gpu_check.md and the logs of the stages
     corpus   folder of the shipped corpus
-    minutes  training time on it
-    threads  CPU threads; 0: one, and PyTorch's default for training on the corpus
+    minutes  training time on the shipped corpus
+    threads  CPU threads; 0: one, but PyTorch's default in the stage corpus
     seed     seed of weights and data
     """
 
@@ -110,10 +111,10 @@ class Skipped(Exception):  # noqa: N818 - not an error
 
 @dataclass(frozen=True)
 class Figure:
-    """The largest of several errors, relative to their tolerances.
+    """The largest of several errors of one kind, relative to their tolerances.
 
     case   input of the largest error
-    count  number of errors
+    count  number of comparisons
     """
 
     value: float
@@ -135,7 +136,7 @@ class Figure:
 
 @dataclass
 class Result:
-    """Verdict of a stage, and the evidence.
+    """Verdict of a stage, with its measurements and failures.
 
     findings   failures, one line each
     reason     why the stage was skipped

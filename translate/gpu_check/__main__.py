@@ -34,10 +34,10 @@ from translate.folders import claimed
 from translate.gpu_check import Check, GpuCheckConfig, Result, Skipped, StageName, Verdict, relative_error
 from translate.gpu_check.children import ProcessError, in_processes
 from translate.gpu_check.decoding import batches, hypotheses
+from translate.gpu_check.failed_updates import memory, scaling
 from translate.gpu_check.kernels import kernels
 from translate.gpu_check.report import JSON, PAGE, line_begun, line_ended, write_results
 from translate.gpu_check.runs import corpus, processes, resume
-from translate.gpu_check.setbacks import memory, scaling
 from translate.gpu_check.speed import ceilings, decoding_speed, parallel_speed, training_speed
 from translate.gpu_check.updates import fast_paths, packed, updates
 
@@ -52,7 +52,7 @@ class Stage:
     """Function and limits of a stage.
 
     seconds  timeout, several times the usual duration; the minutes of training on the corpus are added
-    threads  CPU threads unless the command sets them; 0: PyTorch's default. One suffices for small tensors
+    threads  CPU threads if the command does not set them; 0: PyTorch's default. One suffices for small tensors
     """
 
     work: Callable[[Check], None]
@@ -106,7 +106,7 @@ STAGES = {
 def gpu_check(config: GpuCheckConfig) -> None:
     """Run the stages, print and write their results.
 
-    Raises UserError if any stage has failed, and for an output folder with unrelated files of these names.
+    Raises UserError if any stage has failed, and if the output folder has other programs' files of the same names.
     """
     config.check()
     with claimed(Path(config.output), (PAGE, JSON), may_have=(LOGS,), kind="gpu_check", option="output"):
@@ -161,7 +161,7 @@ def perform(stage: Stage, check: Check, log: Path) -> Result:
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
     tune_process(check.config.threads or stage.threads)
     if check.can.on_gpu:
-        choose_kernels()  # as commands do: another process has chosen the device
+        choose_kernels()  # as commands do when they choose the device, which here the process of probe() has done
     try:
         stage.work(check)
     except Skipped as skipped:

@@ -1,6 +1,6 @@
-"""Child processes: one that fails, crashes or hangs becomes an error in the process that started it.
+"""Child processes: if one fails, crashes or hangs, an error is raised in the process that started it.
 
-Each stage runs in one, and the ranks of data-parallel training are its children in turn.
+Each stage runs in a child process, and starts the ranks of data-parallel training as its own children.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from translate.errors import UserError
 
 FORK = multiprocessing.get_context("fork")  # arguments need not be pickled, and modules stay loaded
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl
-_LATER = 30.0  # seconds
+_EXTRA_SECONDS = 30.0  # of a rank's limit beyond that of its parent
 Value = TypeVar("Value")
 
 
@@ -39,8 +39,8 @@ class KilledError(ProcessError):
 def in_processes(work: Callable[..., Value], *arguments: tuple[Any, ...], seconds: float) -> list[Value]:
     """Results of work(*each) for each of the arguments, computed concurrently, each in its own process.
 
-    The processes are forked, so this process must not have used CUDA. They end with it, even if it is killed. Raises
-    ProcessError if one of them fails or does not finish in time; the others are killed then.
+    The processes are forked, so that the calling process must not have used CUDA. They end when it ends, even if it is
+    killed. Raises ProcessError if one of them fails or exceeds the time limit, and kills the others.
     """
     processes: list[ForkProcess] = []
     readers: list[Connection] = []
@@ -49,7 +49,7 @@ def in_processes(work: Callable[..., Value], *arguments: tuple[Any, ...], second
             reader, writer = FORK.Pipe(duplex=False)
             process = FORK.Process(target=_send_result, args=(writer, work, each))
             process.start()
-            writer.close()  # held by the process alone, so that its end closes the pipe
+            writer.close()  # only the child has it open now, so that the pipe is closed when the child ends
             processes.append(process)
             readers.append(reader)
         return _receive(processes, readers, seconds)
@@ -63,10 +63,11 @@ def in_processes(work: Callable[..., Value], *arguments: tuple[Any, ...], second
 def in_ranks(work: Callable[..., Value], size: int, *arguments: Any, on_gpus: bool, seconds: float) -> list[Value]:
     """Results of work(world, device, *arguments) on each rank of data-parallel training, as torchrun would start it.
 
-    size     number of ranks: of GPUs, one for each (NCCL), or of processes with one thread on the CPU (gloo)
-    seconds  limit of all work, and of each exchange
+    size     number of ranks: one for each GPU (NCCL), or processes of one thread on the CPU (gloo)
+    seconds  time limit of the work
 
-    As in_processes: this process must not have used CUDA, and ProcessError is raised for a rank that fails or hangs.
+    As with in_processes, the calling process must not have used CUDA, and ProcessError is raised if a rank fails or
+    hangs.
     """
     port = free_port()
     ranks = ((work, rank, size, port, on_gpus, seconds, arguments) for rank in range(size))
@@ -87,10 +88,10 @@ def _work_as_rank(
     os.environ |= {name: str(value) for name, value in own.items()}
     torch.set_num_threads(1)
     device = torch.device("cuda", rank) if on_gpus else torch.device("cpu")
-    # a rank that hangs is an error of the parent, whose limit ends first
-    with join_world(device, timeout=seconds + _LATER) as world:
+    # later than the parent's limit, so that the parent reports a rank that hangs
+    with join_world(device, timeout=seconds + _EXTRA_SECONDS) as world:
         result = work(world, device, *arguments)
-        world.wait()  # none leaves while others may still exchange gradients
+        world.wait()  # no rank leaves while others may still exchange gradients
         return result
 
 

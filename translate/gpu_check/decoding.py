@@ -1,4 +1,4 @@
-"""Translations of a model at several batch sizes, and on the device compared with the CPU."""
+"""Hypotheses of beam search: compared between batch sizes, and between this device and the CPU."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ BATCH_SIZES = (64, 7, 1)
 SENTENCES = 96
 UPDATES = 60
 SEARCH = SearchConfig(beam_size=4, max_length_ratio=1.0, max_length_offset=4)
-# Of a mean log probability in fp32, a sum over VOCABULARY terms and up to 40 tokens: hypotheses whose scores are
-# closer are a tie, which rounding decides.
+# Hypotheses with a smaller difference of scores are tied: rounding decides between them. A score is a mean log
+# probability in fp32, a sum over VOCABULARY terms and up to 40 tokens.
 TIE = 1e-5
-# Shares of the sentences. Half precision may translate a sentence otherwise than fp32, and then also otherwise in
-# another batch, where sums are made in another order: up to 8 % and 2 % of these short ones, on a CPU.
+# Shares of the sentences that may be translated differently. On a CPU half precision changed up to 8 % of these short
+# sentences against fp32, and up to 2 % between two batch sizes, where sums are made in another order.
 OTHER_IN_HALF, OTHER_IN_BATCH = 0.25, 0.05
 
 
@@ -40,10 +40,10 @@ def batches(check: Check) -> None:
         half = decoding_precision(Precision.auto, check.can)
         if half is Precision.fp32:
             continue
-        other = different(translate(check, model, half, BATCH_SIZES[0]), whole) / SENTENCES
+        other = count_different(translate(check, model, half, BATCH_SIZES[0]), whole) / SENTENCES
         check.compare(f"{half}, other hypotheses than in fp32", other, OTHER_IN_HALF, case=architecture)
-        # On a CPU half weights leave the arithmetic in fp32. Elsewhere, by the triangle inequality: two batch sizes
-        # differ by no more than each of them from fp32.
+        # On a CPU only the weights are fp16, the arithmetic is fp32: no difference. On a GPU, by the triangle
+        # inequality, two batch sizes differ at most by the sum of their differences from fp32.
         tolerance = 2 * other + OTHER_IN_BATCH if check.can.on_gpu else 0.0
         compare_sizes(check, model, half, tolerance=tolerance, architecture=architecture)
 
@@ -51,16 +51,17 @@ def batches(check: Check) -> None:
 def compare_sizes(
     check: Check, model: Seq2Seq, precision: Precision, *, tolerance: float, architecture: str
 ) -> list[Hypothesis]:
-    """Compare the hypotheses at all batch sizes; returns those of the first size."""
+    """Compare the hypotheses at all batch sizes; returns the hypotheses at the first size."""
     first, *others = (translate(check, model, precision, size) for size in BATCH_SIZES)
     for size, other in zip(BATCH_SIZES[1:], others, strict=True):
         case = f"{architecture}, batch size {size} and {BATCH_SIZES[0]}"
-        check.compare(f"{precision}, changed hypotheses", different(other, first) / SENTENCES, tolerance, case=case)
+        share = count_different(other, first) / SENTENCES
+        check.compare(f"{precision}, changed hypotheses", share, tolerance, case=case)
     return first
 
 
 def hypotheses(check: Check) -> None:
-    """The device's hypotheses in fp32 are those of the plain loop on the CPU."""
+    """Hypotheses in fp32 on the device equal those of the plain loop on the CPU."""
     if not check.can.on_gpu:
         raise Skipped(NO_CUDA)
     for architecture in ARCHITECTURES:
@@ -68,11 +69,11 @@ def hypotheses(check: Check) -> None:
         found = translate(check, model, Precision.fp32, 64)
         on_cpu = copy.deepcopy(model).cpu().eval()
         expected = [best for [best] in search_batch(on_cpu, sentences(check), SEARCH)]
-        check.compare("fp32, changed hypotheses", different(found, expected) / SENTENCES, 0.0, case=architecture)
+        check.compare("fp32, changed hypotheses", count_different(found, expected) / SENTENCES, 0.0, case=architecture)
 
 
 def learn(check: Check, architecture: str) -> Seq2Seq:
-    """A model trained briefly to copy: its hypotheses differ in length, and are neither certain nor random."""
+    """A model trained briefly to copy, so that its hypotheses have different lengths and probabilities."""
     random = np.random.default_rng(check.config.seed)
     trained = parallelize(make_model(check, architecture), World(), decide(check, Precision.auto))
     optimizer = make_optimizer(trained.module, OptimizerConfig(learning_rate=5e-3))
@@ -97,7 +98,7 @@ def translate(check: Check, model: Seq2Seq, precision: Precision, size: int) -> 
     return [best for [best] in engine.search(sentences(check), SEARCH)]
 
 
-def different(found: Sequence[Hypothesis], expected: Sequence[Hypothesis]) -> int:
+def count_different(found: Sequence[Hypothesis], expected: Sequence[Hypothesis]) -> int:
     """Number of sentences with different hypotheses whose scores are not tied."""
     pairs = zip(found, expected, strict=True)
     return sum(one.tokens != other.tokens and abs(one.score - other.score) > TIE for one, other in pairs)

@@ -1,7 +1,7 @@
 """Every kernel of attention against the formula in double precision.
 
-A kernel sums in another order than the formula, so that neither is exact. The yardstick is the error that the formula
-itself has in the kernel's precision.
+A kernel sums in another order than the formula, and both round. The error of a kernel is therefore compared with the
+error of the formula in the kernel's precision.
 
 Letters: B sentences, Q and K queries and keys of all sentences, H heads, W their width.
 """
@@ -24,13 +24,13 @@ from translate.training.parallel import decide_training
 
 WIDTHS = (32, 64, 80, 128, 192, 256)
 HEADS = 2
-# of one batch: odd ones, powers of two, a single token, none
+# sentence lengths of one batch: odd numbers, powers of two, a single token, none
 QUERIES, KEYS = (1, 7, 0, 33, 5, 64), (3, 13, 0, 1, 37, 65)
-# too long on average for the kernel of short packed sentences
+# lengths whose mean is above the limit of the kernel for short packed sentences
 LONG_QUERIES, LONG_KEYS = (1, 257, 320, 70, 128), (150, 33, 257, 1, 64)
 TYPES = {torch.float32: Precision.fp32, torch.bfloat16: Precision.bf16, torch.float16: Precision.fp16}
-# Factors of the formula's own error that Dao et al. (2022, FlashAttention) allow in their tests: gradients pass
-# through two more products than outputs.
+# Multiples of the formula's error that the tests of FlashAttention (Dao et al. 2022) allow: gradients pass through two
+# more products than outputs.
 FORWARD, BACKWARD = 2.0, 3.0
 # fused kernels use the hardware's exponential (CUDA's ex2.approx: 2^-22), for each weight and for their sum
 EXPONENTIAL = 2 * 2.0**-22
@@ -41,7 +41,7 @@ DRAWS, RATE = 64, 0.3  # of dropout
 class Case:
     """One kernel with one kind of input.
 
-    kernel  fused, weights (asked for), sigmoid, packed, or packed long (sentences): rows of the table in attend()
+    kernel  row of the table in attend(): fused, weights (returned), sigmoid, packed, or packed long (sentences)
     causal  self-attention of a decoder; otherwise cross-attention
     """
 
@@ -74,26 +74,30 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Leaves query (Q, H, W), key and value (K, H, W), and the gradient of the output, (Q, H W)."""
+    """Inputs of attention as leaves of autograd, and the gradient of the loss with respect to its output.
+
+    query (Q, H, W), key and value (K, H, W), output_gradient (Q, H W)
+    """
 
     query: Tensor
     key: Tensor
     value: Tensor
-    towards: Tensor
+    output_gradient: Tensor
 
     def to(self, dtype: torch.dtype, device: torch.device) -> Inputs:
-        """Copies, as leaves of a graph of their own."""
+        """Copies that are leaves of their own autograd graph."""
         query, key, value = (x.detach().to(device, dtype).requires_grad_() for x in (self.query, self.key, self.value))
-        return Inputs(query, key, value, self.towards.to(device, dtype))
+        return Inputs(query, key, value, self.output_gradient.to(device, dtype))
 
-    def results(self, output: Tensor) -> list[Tensor]:
+    def output_and_gradients(self, output: Tensor) -> list[Tensor]:
         """The output, and the gradients of query, key and value."""
-        return [output.detach(), *torch.autograd.grad(output, (self.query, self.key, self.value), self.towards)]
+        leaves = (self.query, self.key, self.value)
+        return [output.detach(), *torch.autograd.grad(output, leaves, self.output_gradient)]
 
 
 def kernels(check: Check) -> None:
     """Every kernel of attend() in every precision: outputs and gradients."""
-    # TF32 is off: PyTorch's default, which only training changes
+    # TF32 is off by default in PyTorch, and only training switches it on
     for case in cases(check):
         compare_with_formula(check, case)
     check_weights(check)
@@ -110,7 +114,7 @@ def cases(check: Check) -> Iterator[Case]:
         if kernel.startswith("packed") and check.can.on_gpu:
             decision = decide_training(check.device, check.can, precision=TYPES[dtype], head_width=width)
             if not decision.packed:
-                # causal and cross alike: one line
+                # one line for causal and cross-attention, which are left out for the same reason
                 if causal:
                     check.leave_out(f"{kernel}, {TYPES[dtype]}, heads {width} wide", decision.padded_because)
                 continue
@@ -119,26 +123,26 @@ def cases(check: Check) -> Iterator[Case]:
 
 def compare_with_formula(check: Check, case: Case) -> None:
     """Compare the errors of a kernel's output and gradients with those of the formula in the kernel's precision."""
-    exact_inputs = draw(case, seed=check.config.seed)
-    exact = exact_inputs.results(formula(exact_inputs, case))
+    exact_inputs = random_inputs(case, seed=check.config.seed)
+    exact = exact_inputs.output_and_gradients(formula(exact_inputs, case))
     errors = []
     for attention in (kernel_output, formula):
         inputs = exact_inputs.to(case.dtype, check.device)
         # as in training, where masks and scores take the type of autocast
         with torch.autocast(check.device.type, dtype=case.dtype, enabled=case.dtype is not torch.float32):
             output = attention(inputs, case)
-        found = inputs.results(output)
+        found = inputs.output_and_gradients(output)
         errors.append([relative_error(x, y) for x, y in zip(found, exact, strict=True)])
     for name, error, plain in zip(("output", "gradient", "gradient", "gradient"), *errors, strict=True):
-        # a gradient by the scores holds the weights twice: as a factor, and in the sum of its row
+        # the gradient of the scores contains the weights twice: as a factor, and in the sum of a row
         factor, exponentials = (FORWARD, 1) if name == "output" else (BACKWARD, 2)
-        # the result is rounded once in any case
+        # plus one rounding of the result
         rounding = torch.finfo(case.dtype).eps + exponentials * EXPONENTIAL
         check.compare(f"{case.kernel}, {TYPES[case.dtype]}, {name}", error, factor * plain + rounding, case=str(case))
 
 
-def draw(case: Case, *, seed: int) -> Inputs:
-    """Random inputs in double precision that the kernel's precision holds exactly."""
+def random_inputs(case: Case, *, seed: int) -> Inputs:
+    """Random inputs in double precision that are exact in the kernel's precision."""
     generator = torch.Generator().manual_seed(seed)
     queries, keys = sum(case.query_lengths), sum(case.key_lengths)
 
@@ -170,12 +174,12 @@ def formula(inputs: Inputs, case: Case) -> Tensor:
 
 
 def offsets(lengths: Sequence[int]) -> list[tuple[int, int]]:
-    """Start and end of each sentence when all lie end to end."""
+    """Start and end of each sentence in packed sentences."""
     return list(pairwise(accumulate(lengths, initial=0)))
 
 
 def kernel_output(inputs: Inputs, case: Case, *, dropout_rate: float = 0.0) -> Tensor:
-    """attend() on packed or padded sentences, with the masks that models make; outputs of real queries, (Q, H W)."""
+    """attend() on packed or padded sentences, with the masks of models; outputs of real queries, (Q, H W)."""
     device = inputs.query.device
     if case.is_packed:
         queries, keys = (packed_tokens(lengths).to(device) for lengths in (case.query_lengths, case.key_lengths))
@@ -192,12 +196,15 @@ def kernel_output(inputs: Inputs, case: Case, *, dropout_rate: float = 0.0) -> T
         dropout_rate=dropout_rate,
     )
     assert queries.mask is not None
-    # with padding, times 0: if it is not finite, neither are the gradients of a model's weights
+    # include the outputs of padding, times 0: if they are not finite, gradients of a model's weights are not either
     return output[queries.mask] + 0 * output[~queries.mask].float().mean().to(output.dtype)
 
 
 def padded(inputs: Inputs, case: Case) -> tuple[Tokens, Tensor, Tokens, Tensor, Tensor]:
-    """Tokens and (B, H, longest, W) of queries, then of keys, and values; padding is far from all else."""
+    """Tokens and tensor of the queries, tokens and tensor of the keys, and the values, padded: (B, H, longest, W).
+
+    Padding has values far from those of real tokens.
+    """
     sides = [Tokens.pad([[0] * n for n in lengths]).to(inputs.query.device) for lengths in (QUERIES, case.key_lengths)]
 
     def rows(x: Tensor, tokens: Tokens) -> Tensor:
@@ -210,15 +217,16 @@ def padded(inputs: Inputs, case: Case) -> tuple[Tokens, Tensor, Tokens, Tensor, 
 
 
 def packed_tokens(lengths: Sequence[int]) -> Tokens:
-    """Sentences end to end, followed by empty ones, as a batch with room for more has them."""
+    """Packed sentences with three empty slots, as batches have when they contain fewer sentences than slots."""
     return Tokens.pack([[0] * n for n in lengths], total=sum(lengths), room=len(lengths) + 3)
 
 
 def check_weights(check: Check) -> None:
-    """The weights that attend() returns are those of its output: the output is their product with the values."""
+    """The weights that attend() returns belong to its output, which is their product with the values."""
     for kernel, causal in product(("weights", "sigmoid"), (True, False)):
         case = Case(kernel, torch.float32, 64, causal)
-        queries, query, keys, key, value = padded(draw(case, seed=check.config.seed).to(case.dtype, check.device), case)
+        inputs = random_inputs(case, seed=check.config.seed).to(case.dtype, check.device)
+        queries, query, keys, key, value = padded(inputs, case)
         mask = make_attention_mask(queries, keys, causal=causal)
         output, weights = attend(query, key, value, mask, weighting=case.weighting, return_weights=True)
         assert weights is not None
@@ -231,25 +239,26 @@ def check_weights(check: Check) -> None:
 
 
 def check_dropout(check: Check) -> None:
-    """Dropout of weights keeps the mean of the output, and the backward pass has the mask of the forward pass."""
+    """Dropout of weights keeps the mean of the output, and the backward pass uses the mask of the forward pass."""
     for causal in (True, False):
         case = Case("fused", torch.float32, 64, causal)
-        exact = formula(draw(case, seed=check.config.seed), case).detach()
-        inputs = draw(case, seed=check.config.seed).to(case.dtype, check.device)
+        exact = formula(random_inputs(case, seed=check.config.seed), case).detach()
+        inputs = random_inputs(case, seed=check.config.seed).to(case.dtype, check.device)
         torch.manual_seed(check.config.seed)
-        draws = []
+        outputs = []
         for _ in range(DRAWS):
             output = kernel_output(inputs, case, dropout_rate=RATE)
-            [gradient] = torch.autograd.grad(output, inputs.value, inputs.towards)
-            output, gradient, value, towards = (
-                x.detach().double().cpu() for x in (output, gradient, inputs.value, inputs.towards)
+            [gradient] = torch.autograd.grad(output, inputs.value, inputs.output_gradient)
+            output, gradient, value, output_gradient = (
+                x.detach().double().cpu() for x in (output, gradient, inputs.value, inputs.output_gradient)
             )
-            draws.append(output)
-            # the output is linear in the values, so that ⟨dV, V⟩ = ⟨dO, O⟩ if both passes have one mask
-            error = float((gradient * value).sum() - (towards * output).sum()) / float(output.norm() * towards.norm())
+            outputs.append(output)
+            # the output is linear in the values: ⟨dV, V⟩ = ⟨dO, O⟩ if both passes use the same mask
+            difference = float((gradient * value).sum() - (output_gradient * output).sum())
+            error = difference / float(output.norm() * output_gradient.norm())
             check.compare("dropout, mask of the backward pass", abs(error), 1e-5, case=str(case))
-        sample = torch.stack(draws)  # (DRAWS, Q, H W)
-        # Distance from the exact output in standard errors: its mean square is near 1, DRAWS / (DRAWS - 3) of a normal
-        # sample. Without the factor 1 / (1 - RATE) it would be above 10.
+        sample = torch.stack(outputs)  # (DRAWS, Q, H W)
+        # Distance of the mean from the exact output, in standard errors. Its mean square is DRAWS / (DRAWS - 3) for
+        # normal samples, nearly 1; without the factor 1 / (1 - RATE) it would be above 10.
         distance = (sample.mean(0) - exact) / (sample.std(0) / math.sqrt(DRAWS))
         check.compare("dropout, mean square of the bias", float(distance.square().mean()), 2.0, case=str(case))

@@ -1,6 +1,6 @@
-"""Counts of what a GPU would do: kernel launches, host reads, floating-point operations and bytes.
+"""Count the work of a GPU: kernel launches, host reads, floating-point operations and bytes.
 
-One operation of PyTorch counts as one launch, except where several kernels are known. Views and allocations are none.
+A PyTorch operation counts as one launch, unless it is known to launch several kernels. Views and allocations are none.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-# operations that allocate or describe tensors, beside views
+# operations, beside views, that only allocate or describe tensors
 _WITHOUT_KERNEL = {"empty", "empty_like", "empty_strided", "new_empty", "_unsafe_view", "device", "lift_fresh"}
 _WITHOUT_KERNEL |= {"is_set_to"}
-# operations that return a value to the host, which waits for the device
+# operations that return a value to the host, which has to wait for the device
 _HOST_READS = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "unique", "is_nonzero"}
-# kernels of an operation, where there are more than one: the gradient of an embedding sorts and adds up the rows of its
-# tokens; and the state of a generator, which attention clears without using it
+# operations with more than one kernel. The gradient of an embedding sorts and adds up the rows of its tokens; attention
+# also clears the state of a random generator that it does not use
 _KERNELS = {"embedding_dense_backward": 6, "sort": 2, "topk": 2, "_varlen_attn": 2, "_varlen_attn_backward": 3}
-# attention of packed sentences, whose lengths pretended tensors lack: no operations are counted
+# attention of packed sentences: its floating-point operations are not counted, as fake tensors have no lengths
 _OF_UNKNOWN_LENGTHS = {"_efficient_attention_forward", "_efficient_attention_backward"}
-# the tensors that one launch of a multi-tensor kernel takes, by the lists of tensors that it reads (MultiTensorApply)
+# most tensors per launch of a multi-tensor kernel, by the number of tensor lists (PyTorch's MultiTensorApply)
 _TENSORS_PER_LAUNCH = {1: 110, 2: 64, 3: 48, 4: 36, 5: 30}
 _ELEMENTS_PER_LAUNCH = 320 * 65_536
 _OPTIMIZERS = {"_fused_adamw_", "_fused_adam_"}
@@ -37,9 +37,9 @@ _OPTIMIZERS = {"_fused_adamw_", "_fused_adam_"}
 class Kernel:
     """One operation on the device.
 
-    launches  kernels that it starts
-    flops     floating-point operations, of matrix products and attention of padded sentences alone
-    size      bytes that it reads and writes
+    launches  number of kernels
+    flops     floating-point operations, only of matrix products and of attention of padded sentences
+    size      bytes read and written
     """
 
     name: str
@@ -50,7 +50,7 @@ class Kernel:
 
 @dataclass
 class Work:
-    """Launches, in order, and the operations that made the host wait."""
+    """Kernels in the order of their launches, and operations that made the host wait."""
 
     kernels: list[Kernel] = field(default_factory=list)
     host_reads: list[str] = field(default_factory=list)
@@ -68,9 +68,9 @@ class Work:
 
 
 class LaunchCounter(TorchDispatchMode):
-    """Records the work of all operations inside; see Work.
+    """Context that records the work of all operations in it; see Work.
 
-    A value that the host reads is `value_read`, as a pretended device has none.
+    value_read  what the host reads from fake tensors, which have no values
     """
 
     def __init__(self, *, value_read: float = 0.0):
@@ -81,7 +81,7 @@ class LaunchCounter(TorchDispatchMode):
         self, operation: Any, types: Any, arguments: tuple[Any, ...] = (), options: Mapping[str, Any] | None = None
     ) -> Any:
         name, options = operation.overloadpacket.__name__, options or {}
-        if name in ("item", "_local_scalar_dense"):  # in inference mode, elsewhere
+        if name in ("item", "_local_scalar_dense"):  # the first in inference mode, the second otherwise
             self.work.host_reads.append(name)
             return _of_type(self._value_read, arguments[0].dtype)
         result = operation(*arguments, **options)
@@ -97,7 +97,7 @@ def _of_type(value: float, dtype: torch.dtype) -> float | int | bool:
 
 
 def _is_view(operation: Any, arguments: Any, result: Any) -> bool:
-    """True if all results share the memory of arguments that the operation does not write to."""
+    """True if the operation writes nothing, and all its results share memory with its arguments."""
     known = {x.untyped_storage()._cdata for x in tree_leaves(arguments) if isinstance(x, Tensor)}
     results = [x for x in tree_leaves(result) if isinstance(x, Tensor)]
     return not operation._schema.is_mutable and all(x.untyped_storage()._cdata in known for x in results)
@@ -105,7 +105,7 @@ def _is_view(operation: Any, arguments: Any, result: Any) -> bool:
 
 def _kernel(operation: Any, name: str, arguments: tuple[Any, ...], options: Mapping[str, Any], result: Any) -> Kernel:
     flops = None if name in _OF_UNKNOWN_LENGTHS else flop_registry.get(operation.overloadpacket)
-    # of the tensor that it writes to, index_copy_ touches as much as it copies
+    # index_copy_ writes only as many bytes of its target as it copies
     touched = [*arguments[2:], arguments[3]] if name == "index_copy_" else [arguments, dict(options), result]
     tensors = [x for x in tree_leaves(touched) if isinstance(x, Tensor)]
     return Kernel(

@@ -1,8 +1,8 @@
-"""Models of the same sizes in other libraries, for comparison: torch.nn.Transformer, Hugging Face where installed.
+"""Models of the same sizes in other libraries, for comparison: torch.nn.Transformer and, if installed, Hugging Face.
 
-Both are trained as their users do it: padded batches of sentences of similar lengths, autocast, PyTorch's cross entropy
-of all logits, a fused AdamW, one operation after the other. Feed-forward layers are wider than ours by a half where
-ours are gated, which have three matrices instead of two, so that all have about as many parameters.
+Both are trained in the usual way: padded batches of sentences of similar lengths, autocast, PyTorch's cross entropy of
+all logits, fused AdamW, eager mode. If our feed-forward layers are gated, with three matrices instead of two, theirs
+are half again as wide, so that both have about the same number of parameters.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from translate.models.layers import sinusoids
 from translate.models.transformer_config import Activation, TransformerConfig
 from translate.tokenizer import BOS, EOS, PAD
 
-_ROUNDING = 64  # of the width of feed-forward layers
+_ROUNDING = 64  # feed-forward widths are multiples of this
 _CLIP_NORM, _SMOOTHING = 1.0, 0.1
 
 
@@ -95,7 +95,7 @@ class HuggingFaceMarian(nn.Module):
         return logits
 
 
-# constructors by name, of a configuration and a number of words; one raises ImportError where its library is missing
+# name -> constructor of a configuration and a vocabulary size; raises ImportError if the library is missing
 PEERS: dict[str, Callable[[TransformerConfig, int], nn.Module]] = {
     "torch.nn.Transformer": PlainTransformer,
     "Hugging Face Marian": HuggingFaceMarian,
@@ -103,14 +103,14 @@ PEERS: dict[str, Callable[[TransformerConfig, int], nn.Module]] = {
 
 
 def ffn_width(config: TransformerConfig) -> int:
-    """Width of feed-forward layers without a gate that have about as many parameters as the model's."""
+    """Width of ungated feed-forward layers with about as many parameters as the model's."""
     if config.activation is not Activation.swiglu:
         return config.ffn_dim
     return max(1, round(config.ffn_dim * 3 / 2 / _ROUNDING)) * _ROUNDING
 
 
 def of_similar_lengths(batches: Sequence[Batch]) -> list[Batch]:
-    """Rearrange the pairs into as many padded batches of about equal numbers of tokens, with little padding."""
+    """Rearrange the pairs into the same number of padded batches, of similar lengths and about equally many tokens."""
     pairs = [pair for batch in batches for pair in zip(*batch.pairs(), strict=True)]
     pairs.sort(key=lambda pair: (len(pair[0]), len(pair[1])))
     counts = np.array([0, *accumulate(len(source) + len(target) + 2 for source, target in pairs)])
@@ -121,7 +121,7 @@ def of_similar_lengths(batches: Sequence[Batch]) -> list[Batch]:
 
 
 def plain_updates(model: nn.Module, device: torch.device, dtype: torch.dtype | None) -> Callable[[Batch], None]:
-    """A function that makes an update of a peer from a padded batch; dtype: of autocast, None: without."""
+    """A function that trains another library's model on a padded batch; dtype: of autocast, None without."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 
     def update(batch: Batch) -> None:

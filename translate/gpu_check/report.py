@@ -16,7 +16,7 @@ JSON, PAGE = "gpu_check.json", "gpu_check.md"
 
 
 def line_begun(name: StageName) -> str:
-    """A stage's line for the terminal, as far as it is known before the stage runs."""
+    """Beginning of a stage's line on the terminal, printed before the stage runs."""
     return f"{name:<{max(map(len, StageName))}} "
 
 
@@ -26,7 +26,7 @@ def line_ended(result: Result) -> str:
 
 
 def summary(result: Result) -> str:
-    """The first finding, the reason for skipping, the last measurement, or the error closest to its tolerance."""
+    """The first failure, the reason for skipping, the last measurement, or the error closest to its tolerance."""
     if result.findings:
         return first_of(result.findings)
     if result.reason:
@@ -50,7 +50,7 @@ def first_of(lines: Sequence[str]) -> str:
 
 
 def write_results(results: Sequence[Result], folder: Path) -> None:
-    """Write gpu_check.json and gpu_check.md, each whole."""
+    """Write gpu_check.json and gpu_check.md, each atomically."""
     write_json(folder / JSON, {"verdict": overall(results), "stages": [plain(result) for result in results]})
     write_text(folder / PAGE, page(results))
 
@@ -71,7 +71,7 @@ def plain(result: Result) -> dict[str, Any]:
 
 
 def page(results: Sequence[Result]) -> str:
-    """The results as Markdown: verdicts, then figures, facts and gaps of each stage."""
+    """The results as Markdown: verdicts, then for each stage facts, measurements, errors and what was not checked."""
     counts = ", ".join(f"{sum(r.verdict is verdict for r in results)} {verdict}" for verdict in Verdict)
     rows = [[r.name, r.verdict, f"{r.seconds:.1f}", summary(r)] for r in results]
     parts = [
@@ -84,7 +84,7 @@ def page(results: Sequence[Result]) -> str:
 
 
 def section(result: Result) -> list[str]:
-    """Paragraphs about a stage; none if the table of verdicts suffices."""
+    """Paragraphs about a stage; none if it has nothing beyond its row in the table of verdicts."""
     parts = []
     if result.findings:
         parts.append("\n".join(f"- **failed**: {escape_markdown(finding)}" for finding in result.findings))

@@ -1,9 +1,9 @@
 """Predicted time of work on a GPU: a roofline (Williams et al. 2009) with a cost for each launch.
 
-A kernel takes the longest of its products at the rate of the matrix units, its bytes at the rate of the memory, and a
-minimum. The host starts kernels one after the other, while the device computes earlier ones: an update takes the longer
-of the two. The weakest assumption is the host's time for a launch, which depends on its processor and on what else that
-does: of one H200, beside other work, 56 µs were measured (63 ms for 1,126 launches).
+The time of a kernel is the largest of three: its products at the rate of the matrix units, its bytes at the bandwidth
+of the memory, and a minimum. The host launches kernels while the device computes earlier ones: an update takes the
+longer of both times. The weakest assumption is the host's time per launch, which depends on its processor and its load:
+the busy host of an H200 needed 56 µs (63 ms for 1,126 launches).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from translate.gpu_check.launches import Kernel, Work
 
 @dataclass(frozen=True)
 class Gpu:
-    """Rates of a GPU as programs reach them.
+    """Rates of a GPU that programs reach.
 
     products  floating-point operations per second, bf16 with fp32 sums
     memory    bytes per second
@@ -36,7 +36,7 @@ H100 = Gpu("H100", products=660e12, memory=2.7e12)
 
 @dataclass(frozen=True)
 class Prediction:
-    """Seconds of the device and of the host, which work at the same time."""
+    """Seconds of device and host, which work concurrently."""
 
     device: float
     host: float
@@ -47,7 +47,7 @@ class Prediction:
 
 
 def predict(work: Work, gpu: Gpu = H100, *, launch: float | None = None) -> Prediction:
-    """Time of some work; launch: the host's seconds per launch instead of the GPU's."""
+    """Predicted time of some work; launch: seconds of the host per launch, instead of gpu.launch."""
     device = sum(_seconds(kernel, gpu) for kernel in work.kernels)
     return Prediction(device, work.launches * (gpu.launch if launch is None else launch))
 

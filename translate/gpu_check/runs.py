@@ -34,7 +34,7 @@ from translate.training.path_comparison import SUMS, rounding_unit
 from translate.training.run_folder import RunFolder
 from translate.training.saved_states import AVERAGE, saved_states
 
-RUN_SECONDS, UPDATE_SECONDS = 240.0, 120.0  # after which a small run, or an update of two ranks, hangs
+RUN_SECONDS, UPDATE_SECONDS = 240.0, 120.0  # limits of a small run, and of an update of two ranks
 SAVE_EVERY, LAST = 20, 80  # updates
 SMALL_RUN = {
     "data": "text_files",
@@ -53,16 +53,16 @@ SMALL_RUN = {
     "run.max_steps": f"{LAST}",
     "run.patience": "0",
 }
-# Sums of gradients on a GPU are made in no fixed order, so that two runs differ. A continued run differs from them as
-# they do from each other; 4: two differences of one distribution are seldom further apart.
-LIKE_TWO_RUNS = 4.0
-# BLEU that the shipped corpus's test set should have after this many updates, beginning with the most. A whole run
-# has reached 97.4 (docs/results.md), one of the earlier recipe with a schedule of 600 updates 61.2.
+# A GPU sums gradients in no fixed order, so that two uninterrupted runs differ. A continued run may differ from them by
+# this multiple of their difference: two differences of the same distribution seldom have a larger ratio.
+MAX_DIFFERENCE_RATIO = 4.0
+# (updates, BLEU): lowest BLEU on the shipped corpus's test set after at least so many updates, most updates first. A
+# whole run has reached 97.4 (docs/results.md), a run of 600 updates with the earlier recipe 61.2.
 EXPECTED_BLEU = ((2400, 92.0), (1300, 70.0), (600, 50.0))
 
 
 def resume(check: Check) -> None:
-    """Runs in eager mode and, on a GPU, of CUDA graphs, each killed and continued."""
+    """A run in eager mode and, on a GPU, one as CUDA graphs, each killed and continued."""
     write_corpus(check.folder)
     for path in (FastPath.eager, FastPath.graphed) if check.can.on_gpu else (FastPath.eager,):
         compare_resumed(check, path)
@@ -84,12 +84,12 @@ def compare_resumed(check: Check, path: FastPath) -> None:
     between_runs = relative_error(flat(final_weights(again)), flat(expected))
     check.note(f"{path}, difference of two uninterrupted runs", f"{between_runs:.3g}")
     error = relative_error(flat(found), flat(expected))
-    tolerance = LIKE_TWO_RUNS * between_runs + torch.finfo(torch.float32).eps
+    tolerance = MAX_DIFFERENCE_RATIO * between_runs + torch.finfo(torch.float32).eps
     check.compare("difference of the weights", error, tolerance, case=path)
 
 
 def write_corpus(folder: Path) -> None:
-    """train, valid and test: digits, and the same digits reversed."""
+    """Write training, validation and test sets: digits, and the same digits reversed."""
     draw = random.Random(0)
     for split, count in (("train", 600), ("valid", 30), ("test", 20)):
         lines = [" ".join(draw.choices("0123456789", k=draw.randint(2, 6))) for _ in range(count)]
@@ -98,7 +98,7 @@ def write_corpus(folder: Path) -> None:
 
 
 def run_of(check: Check, name: str, path: FastPath) -> TrainConfig:
-    """A small run on that corpus, in a folder of this name; path: compute.fast_path."""
+    """Configuration of a small run on the corpus of write_corpus, in a folder `name`; path: compute.fast_path."""
     files = {
         f"data.{split}.{side}": str(check.folder / f"{split}.{side}")
         for split in ("train", "valid", "test")
@@ -108,7 +108,7 @@ def run_of(check: Check, name: str, path: FastPath) -> TrainConfig:
 
 
 def train_config(check: Check, options: dict[str, str]) -> TrainConfig:
-    """The configuration that the train command makes of its options."""
+    """The configuration that the train command makes from these options."""
     choices: Tables = {"model": ARCHITECTURES, "adapt": ADAPTATIONS}
     register_schemas("train", TrainConfig, choices, {"auxiliary": AUXILIARY_LOSSES, "logger": LOGGERS})
     config = check.config
@@ -125,7 +125,7 @@ def train_config(check: Check, options: dict[str, str]) -> TrainConfig:
 
 
 def kill_after_first_state(check: Check, config: TrainConfig) -> None:
-    """Begin a run, and kill it by SIGKILL, which it cannot notice, when its first state is on disk."""
+    """Begin a run, and kill it by SIGKILL, which it cannot handle, when its first state is on disk."""
     process = FORK.Process(target=train_until_killed, args=(config,))
     process.start()
     folder, deadline = RunFolder(config.run.dir), time.monotonic() + RUN_SECONDS
@@ -157,14 +157,14 @@ def flat(weights: dict[str, Tensor]) -> Tensor:
 
 
 def processes(check: Check) -> None:
-    """The gradient of two processes with half of the batches each is that of one process with all of them."""
+    """The gradient of two processes, each with half of the batches, equals that of one process with all of them."""
     on_gpus = check.num_gpus >= 2
     if not on_gpus:
         found = "1 CUDA device" if check.num_gpus else NO_CUDA
         check.leave_out("gradients exchanged between GPUs (NCCL)", f"{found}; two processes on the CPU instead (gloo)")
     [(loss, gradient)] = in_ranks(update_of_rank, 1, check, on_gpus=on_gpus, seconds=UPDATE_SECONDS)
     pair = in_ranks(update_of_rank, 2, check, on_gpus=on_gpus, seconds=UPDATE_SECONDS)
-    # the two halves are summed in another order than the whole
+    # the sum over two processes has another order than that of one process
     tolerance = IN_LOSS * rounding_unit(Precision.fp32, on_gpu=on_gpus) + SUMS
     for rank, (loss_of_rank, gradient_of_rank) in enumerate(pair):
         check.compare("loss", abs(loss_of_rank / loss - 1), tolerance, case=f"rank {rank}")
@@ -182,7 +182,7 @@ def update_of_rank(world: World, device: torch.device, check: Check) -> tuple[fl
 
 
 def corpus(check: Check) -> None:
-    """Training on the shipped corpus for some minutes, as `make train`, and the BLEU of its test set."""
+    """Train on the shipped corpus for some minutes, as `make train` does, and check the BLEU of its test set."""
     root = Path(check.config.corpus)
     if not (root / "train.en").exists():
         raise Skipped(f"there is no {root / 'train.en'}: name the repository's folder data/en-de as corpus=")
@@ -198,11 +198,11 @@ def corpus(check: Check) -> None:
     updates = int(read_json(saved_states(folder.states)[-1] / "progress.json")["step"])
     score = read_json(folder.evaluation / "report.json")["scores"]["bleu"]
     check.note("test BLEU", f"{score['value']:.1f}  {score['signature']}")
-    judge(check, updates, score["value"])
+    compare_bleu(check, updates, score["value"])
 
 
-def judge(check: Check, updates: int, bleu: float) -> None:
-    """Compare the BLEU with the one expected after so many updates; raises Skipped if they are too few for any."""
+def compare_bleu(check: Check, updates: int, bleu: float) -> None:
+    """Compare the BLEU with EXPECTED_BLEU after so many updates; raises Skipped if they are too few."""
     check.note("updates", f"{updates:,}")
     expected = next((value for least, value in EXPECTED_BLEU if updates >= least), None)
     if expected is None:

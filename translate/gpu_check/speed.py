@@ -1,6 +1,6 @@
-"""Speed of this device: what it reaches at best, training of each size of model, also on several devices, decoding.
+"""Speed of this device: its ceilings, training of each model size on one and several devices, decoding.
 
-A stage ends at its limit of time, and names what it has left out.
+A stage stops at its time limit, and lists the measurements that it has left out.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ from translate.training.update_ways import CANDIDATES, COMPILED
 
 SIZES, SIZES_ON_CPU = ("tiny", "small", "base", "big"), ("tiny",)
 TOKENS, TOKENS_ON_CPU = (4096, 8192, 32_768), (1024,)
-COMPARED = "base"  # size of the models of other libraries, on a GPU
+COMPARED = "base"  # model size that is compared with other libraries, on a GPU
 DECODED = ((1, "one sentence"), (128, "128 sentences"), (1024, "1,024 sentences"))
 SIZES_FOR_FP8 = ("base", "big")
-STAGE_SECONDS = 420.0  # after which a stage begins no other measurement
-PARALLEL_SECONDS = 460.0  # of parallel_speed, whose processes are ended then
-ROW_SECONDS = 200.0  # after which processes that make eager updates hang; compilation may take the rest of the time
+STAGE_SECONDS = 420.0  # after which a stage begins no new measurement
+PARALLEL_SECONDS = 460.0  # limit of parallel_speed, after which its processes are ended
+ROW_SECONDS = 200.0  # limit of a measurement of eager updates; one with compilation may take the rest of the time
 
 
 def ceilings(check: Check) -> None:
-    """Rates of large matrix products and copies, which training is compared with."""
+    """Measure rates of large matrix products and copies, with which training is compared."""
     size = 8192 if check.can.on_gpu else 1024
     for precision in dict.fromkeys((Precision.fp32, fastest_training_precision(check.can))):
         check.note(
@@ -73,7 +73,7 @@ def products(check: Check, precision: Precision, size: int) -> float:
 
 
 def training_speed(check: Check) -> None:
-    """Target tokens a second, share of the ceiling, peak memory and where the time goes, by size and batch."""
+    """Measure target tokens per second, share of the ceiling, peak memory and shares of time, by size and batch."""
     precision = fastest_training_precision(check.can)
     ceiling = products(check, precision, 8192 if check.can.on_gpu else 1024)
     check.note("ceiling", f"{ceiling / 1e12:.2f} TFLOP/s, products in {precision}")
@@ -85,12 +85,12 @@ def training_speed(check: Check) -> None:
             continue
         try:
             check.result.table.append({"training": name, **train_speed(check, size, tokens, way, ceiling)})
-        # of this row alone: compilers and other libraries raise what they like
+        # compilers and other libraries raise errors of any type: leave out only this row
         except Exception as error:
             reason = str(error).partition("\n")[0] or type(error).__name__
             if way != EAGER or is_out_of_memory(error):
                 check.leave_out(name, reason)
-            else:  # eager updates need nothing but memory
+            else:  # eager updates may fail only for lack of memory
                 check.require(False, f"{name}: {reason}")
             if not isinstance(error, LeftOut | UserError):
                 traceback.print_exc()
@@ -99,13 +99,13 @@ def training_speed(check: Check) -> None:
 
 
 def measured_ways(*, on_gpu: bool) -> Iterator[tuple[str, int, str]]:
-    """Size, tokens and way of each measurement: of compute.fast_path, FP8, and names of other libraries' models."""
+    """Model size, tokens and way of each measurement; a way is one of compute.fast_path, FP8, or a name in PEERS."""
     if not on_gpu:
         yield from product(SIZES_ON_CPU, TOKENS_ON_CPU, (*PEERS, EAGER))
         return
     yield from product(SIZES, TOKENS, (way for way in CANDIDATES if way not in COMPILED))
     yield from product((COMPARED,), TOKENS, PEERS)
-    # last, and of the largest batches alone: compilation takes minutes; the largest sizes first
+    # compiled updates last, and only with the largest batches, since compilation takes minutes
     for size in (COMPARED, *(size for size in reversed(SIZES) if size != COMPARED)):
         yield from product((size,), TOKENS[-1:], (*COMPILED, FP8) if size in SIZES_FOR_FP8 else COMPILED)
 
@@ -115,8 +115,8 @@ def train_speed(check: Check, size: str, tokens: int, way: str, ceiling: float) 
     with updates_of(check, size, tokens, way) as (model, batches, update):
         speed = measure(check, batches, update)
     row = {"tokens/s": f"{speed.tokens_per_second:,.0f}", "ms an update": f"{speed.milliseconds:.1f}", "of ceiling": ""}
-    if isinstance(model, Seq2Seq):  # others keep some weights outside of linear layers
-        # six operations for each token and weight, forward and backward (Kaplan et al. 2020); attention is left out
+    if isinstance(model, Seq2Seq):  # models of other libraries have some weights outside of linear layers
+        # six operations per token and weight, forward and backward (Kaplan et al. 2020), without attention
         linear = (module for module in model.modules() if isinstance(module, nn.Linear))
         flops = 6 * speed.tokens_per_second * sum(module.weight.numel() for module in linear)
         row["of ceiling"] = f"{flops / ceiling:.0%}"
@@ -124,9 +124,9 @@ def train_speed(check: Check, size: str, tokens: int, way: str, ceiling: float) 
 
 
 def parallel_speed(check: Check) -> None:
-    """Target tokens a second of data-parallel training on several GPUs, beside one of them, or of two CPU processes.
+    """Measure target tokens per second of data-parallel training on one and several GPUs, or in two CPU processes.
 
-    Each measurement has processes of its own, one a device: this one must not use CUDA.
+    Each measurement starts one process per device; the process of the stage must not use CUDA.
     """
     if check.num_gpus == 1:
         raise Skipped("1 CUDA device, and data-parallel training needs two")
@@ -136,14 +136,14 @@ def parallel_speed(check: Check) -> None:
         one, several = ("GPU", "GPUs") if on_gpus else ("process", "processes")
         name = f"{size}, {tokens:,} tokens a {one}, {way}, {devices} {one if devices == 1 else several}"
         left = PARALLEL_SECONDS - (time.monotonic() - started)
-        if left < ROW_SECONDS:  # a shorter limit could end a measurement that is only slow
+        if left < ROW_SECONDS:  # too little time to tell a slow measurement from one that hangs
             check.leave_out(name, "out of time")
             continue
         limit = left if way in COMPILED else ROW_SECONDS
         try:
             ranks = in_ranks(speed_of_rank, devices, check, size, tokens, way, on_gpus=on_gpus, seconds=limit)
         except ProcessError as error:
-            # too large for the device; or slow, or without a compiler
+            # not a failure: too large for the device or, if compiled, too slow or without a working compiler
             if is_out_of_memory(error) or (way in COMPILED and not isinstance(error, KilledError)):
                 check.leave_out(name, str(error))
             else:
@@ -163,7 +163,7 @@ def parallel_ways(num_gpus: int) -> Iterator[tuple[str, int, str, int]]:
     if not num_gpus:
         yield from product(SIZES_ON_CPU, TOKENS_ON_CPU, (EAGER,), (1, 2))
         return
-    # several processes make no graphs, so that one is measured without as well
+    # several processes cannot use CUDA graphs, so that a single one is measured without them too
     for size, way in ((COMPARED, EAGER), (COMPARED, "compiled"), ("small", EAGER)):
         yield from product((size,), TOKENS[-1:], (way,), (1, num_gpus))
     if num_gpus > 2:
@@ -178,7 +178,7 @@ def speed_of_rank(world: World, device: torch.device, check: Check, size: str, t
 
 
 def parallel_row(ranks: Sequence[Speed], alone: Speed | None) -> dict[str, str]:
-    """Columns of ranks that train together; alone: speed of one device, None if it was not measured."""
+    """Columns of a row; ranks: speeds of ranks that train together; alone: of one device, None if not measured."""
     seconds = max(rank.seconds for rank in ranks)
     rate = sum(rank.target_tokens for rank in ranks) / seconds
     efficiency = "" if alone is None else f"{rate / (len(ranks) * alone.tokens_per_second):.0%}"
@@ -191,7 +191,7 @@ def parallel_row(ranks: Sequence[Speed], alone: Speed | None) -> dict[str, str]:
 
 
 def decoding_speed(check: Check) -> None:
-    """Sentences and tokens a second of beam search, of many sentences and of one at a time."""
+    """Measure sentences and tokens per second of beam search, with many sentences and with one at a time."""
     sizes = ("small", "base") if check.can.on_gpu else SIZES_ON_CPU
     started = time.monotonic()
     for size, (sentences, name) in product(sizes, DECODED if check.can.on_gpu else DECODED[:1]):
@@ -204,11 +204,11 @@ def decoding_speed(check: Check) -> None:
 
 
 def decode_speed(check: Check, size: str, sentences: int) -> dict[str, str]:
-    """A row of the table. An untrained model ends no sentence: translations are as long as their sources."""
+    """A row of the table. Translations are as long as their sources: an untrained model does not end sentences."""
     config = train_config(check, {"model": size})
     engine = NativeEngine(model=random_model(config).to(check.device).eval(), device=check.device, workers=1)
     search = SearchConfig(beam_size=4, max_length_ratio=1.0, max_length_offset=0)
-    # tokens for more sentences than are wanted, each of which ends with EOS
+    # enough tokens for more than the wanted number of sentences
     batch = example_batch(64 * (sentences + 8), vocabulary=VOCABULARY)
     lines = [tuple(ids[:-1].tolist()) for ids in batch.source.sentences()[:sentences]]
     found = engine.search(lines, search)

@@ -1,6 +1,6 @@
-"""Updates of each size of model, timed and profiled on this device, and other work timed.
+"""Time and profile updates of each model size on this device, and time other work.
 
-Weights are random, batches are of random sentences of ordinary lengths.
+Weights are random; batches are of random sentences with the lengths of an ordinary corpus.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from translate.training.step import PendingUpdate
 from translate.training.update_ways import CANDIDATES, Workload
 
 VOCABULARY = 16_000
-FP8 = "compiled, fp8"  # a way beside those of compute.fast_path
+FP8 = "compiled, fp8"  # a further way, beside those of compute.fast_path
 SECONDS, SECONDS_ON_CPU = 2.0, 0.5  # of a measurement
-BATCHES = 4  # that updates take in turns
+BATCHES = 4  # updates use them in turn
 PROFILED = 3  # updates
 WAITS = ("cudaStreamSynchronize", "cudaEventSynchronize")  # functions in which the host waits for the device
-# words in the names of kernels, on GPUs and CPUs; the first that fits counts
+# kind -> parts of kernel names, on GPUs and CPUs; the first kind that matches counts
 KINDS = {
     "exchange between devices": ("nccl", "gloo"),
     "fused by a compiler": ("triton",),
@@ -54,15 +54,16 @@ KINDS = {
     "softmax and loss": ("softmax", "gather", "scatter"),
 }
 
-MakeUpdateAt = Callable[[int], PendingUpdate | None]  # the update with this number
+MakeUpdateAt = Callable[[int], PendingUpdate | None]  # makes the update with this number
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Updates that were timed on one device.
+    """Timing of updates on one device.
 
-    target_tokens  of all of them, on this device
-    details        peak memory of a GPU, shares of time and waits: columns of a table
+    target_tokens  in all these updates, on this device
+    seconds        of all these updates
+    details        further columns of the table: peak memory of a GPU, shares of time, waits
     """
 
     updates: int
@@ -84,9 +85,9 @@ class Speed:
 def updates_of(
     check: Check, size: str, tokens: int, way: str, world: World | None = None
 ) -> Iterator[tuple[nn.Module, Sequence[Batch], MakeUpdateAt]]:
-    """A model, its batches, and a function that makes updates of it; way: see measured_ways."""
+    """Context with a model, its batches, and a function that makes updates; way: see measured_ways."""
     config, world = train_config(check, {"model": size}), world or World()
-    # of another seed on each rank
+    # other batches on each rank
     seeds = range(BATCHES * world.rank, BATCHES * (world.rank + 1))
     batches = [example_batch(tokens, vocabulary=VOCABULARY, seed=seed) for seed in seeds]
     decision = decide_training(
@@ -116,8 +117,8 @@ def random_model(config: TrainConfig) -> Seq2Seq:
 
 
 def measure(check: Check, batches: Sequence[Batch], update: MakeUpdateAt, world: World | None = None) -> Speed:
-    """Time updates, as many on every rank."""
-    for number in range(len(batches)):  # kernels are chosen, models compiled and graphs recorded, for each shape
+    """Time updates, the same number on every rank."""
+    for number in range(len(batches)):  # warm-up: for each shape, kernels are chosen, models compiled, graphs recorded
         wait_for(update(number))
     updates, seconds = _timed(check, update, world or World())
     target_tokens = updates * sum(batch.num_target_tokens for batch in batches) / len(batches)
@@ -126,13 +127,13 @@ def measure(check: Check, batches: Sequence[Batch], update: MakeUpdateAt, world:
 
 
 def wait_for(pending: PendingUpdate | None) -> None:
-    """Read the result of an update of ours; others return none."""
+    """Read the result of an update; those of other libraries' models have none."""
     if pending is not None:
         pending.result()
 
 
 def _timed(check: Check, update: MakeUpdateAt, world: World) -> tuple[int, float]:
-    """Number of updates, each read when the next one has been launched, and their seconds."""
+    """Number and total seconds of timed updates; as in training, a result is read after the next update's launch."""
     synchronize(check)
     started = time.perf_counter()
     wait_for(update(0))
@@ -151,7 +152,7 @@ def _timed(check: Check, update: MakeUpdateAt, world: World) -> tuple[int, float
 
 
 def shares(check: Check, update: MakeUpdateAt) -> dict[str, str]:
-    """Shares of the device's time by kind of kernel, and waits for it in an update."""
+    """Shares of the device's time by kind of kernel, and how often an update waits for the device."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if check.can.on_gpu else [])]
     with profile(activities=activities) as recorded:
         results = [update(number) for number in range(PROFILED)]
@@ -166,8 +167,8 @@ def shares_of(events: Iterable[Any], *, on_gpu: bool) -> dict[str, str]:
     waits = 0
     for event in events:
         waits += event.count if event.key in WAITS else 0
-        # Of a GPU the kernels alone: operations of the CPU have the time of their kernels once more, and annotations
-        # that of all kernels inside.
+        # On a GPU count only kernels: CPU operations repeat the time of their kernels, and annotations that of all
+        # kernels inside them.
         if not on_gpu:
             times[kind_of(event.key)] += event.self_cpu_time_total
         elif event.device_type == DeviceType.CUDA and not event.is_user_annotation:
@@ -178,13 +179,13 @@ def shares_of(events: Iterable[Any], *, on_gpu: bool) -> dict[str, str]:
 
 
 def kind_of(kernel: str) -> str:
-    """The kind that the name of a kernel belongs to."""
+    """The kind of a kernel, by its name."""
     name = kernel.lower()
     return next((kind for kind, words in KINDS.items() if any(word in name for word in words)), "elementwise, others")
 
 
 def seconds_per_call(check: Check, work: Callable[[], Tensor]) -> float:
-    """Mean time of some work, after a first call."""
+    """Mean seconds of a call of `work`, after a first call that is not timed."""
     work()
     synchronize(check)
     count, started = 0, time.perf_counter()
@@ -197,7 +198,7 @@ def seconds_per_call(check: Check, work: Callable[[], Tensor]) -> float:
 
 
 def seconds_measured(check: Check) -> float:
-    """Seconds of a measurement on this device."""
+    """Duration of a measurement on this device."""
     return SECONDS if check.can.on_gpu else SECONDS_ON_CPU
 
 

@@ -1,6 +1,6 @@
 """Updates as training makes them: packed batches, all architectures and losses, every way of compute.fast_path.
 
-Models are small and without dropout, so that their numbers can be computed once more on the CPU in double precision.
+Models are small and without dropout, so that the same update can be computed on the CPU in double precision.
 """
 
 from __future__ import annotations
@@ -44,44 +44,44 @@ VOCABULARY = 40
 SMALL: dict[str, Any] = {"d_model": 64, "max_length": 24, "dropout": 0.0}
 PACKED_ON_GPUS = [Precision.bf16, Precision.fp16]
 HEAD_WIDTH = 64
-# GELU: the derivative of ReLU jumps, where one rounding changes the gradient as much as all others together
+# GELU: where the derivative of ReLU jumps, a single rounding error would change the gradient as much as all others
 PACKED_MODEL: dict[str, Any] = {
     "d_model": 2 * HEAD_WIDTH,
     "num_heads": 2,
     "max_length": 80,
     "activation": Activation.gelu,
 }
-# models that have to wait for the GPU in each update, and why
-WAITING = {"lstm": "PyTorch's LSTM wants the lengths of its sentences on the CPU"}
+# architectures that have to wait for the GPU in each update, and why
+WAITING = {"lstm": "PyTorch's LSTM needs the lengths of its sentences on the CPU"}
 DRAWN_ON_DEVICE = {"sim_cut"}  # losses with random numbers, which differ between a GPU and the CPU
-# A number of a model passes through up to 64 products in sequence, each of which rounds by the unit of its precision.
-# In a loss, a mean over tokens, their errors are independent: √64. In a single gradient they may add up: 64.
+# A value passes through up to 64 products in sequence, each of which adds a rounding error of one unit.
+# In a loss, a mean over tokens, the errors are independent: √64 units. In a single gradient they may add up: 64 units.
 IN_LOSS, IN_GRADIENT = 8, 64
 WIDE = {"ffn_dim": 2048}  # for fp8 matmuls
 FP8_WAYS = (EAGER, "compiled")
-MIN_FP8_ERROR = 0.02  # relative error of the first gradient: bf16 makes 0.013, emulated fp8 0.04 to 0.05
+MIN_FP8_ERROR = 0.02  # relative error of the first gradient: 0.013 in bf16, 0.04 to 0.05 in emulated fp8
 Losses = Mapping[str, AuxiliaryLossConfig]
 
 
 def tolerances(check: Check, precision: Precision) -> tuple[float, float]:
-    """Relative errors that losses and gradients of a small model may have in a precision of training."""
+    """Largest relative errors of the loss and of the gradient of a small model, trained in this precision."""
     unit = rounding_unit(precision, on_gpu=check.can.on_gpu)
     return IN_LOSS * unit + SUMS, IN_GRADIENT * unit + SUMS
 
 
 def packed(check: Check) -> None:
-    """The gradient of packed sentences is as near to double precision as that of padded ones."""
+    """The gradient of packed sentences is as close to double precision as that of padded ones."""
     if not check.can.on_gpu:
         check.leave_out("packed flash attention in a model", NO_CUDA)
     random = np.random.default_rng(check.config.seed)
-    # empty sentences hold EOS alone
+    # empty sentences have only EOS
     source, target = ([random.integers(4, VOCABULARY, n) for n in lengths] for lengths in (KEYS, QUERIES))
     padded = pad_batch(source, target)
     layouts = padded, pack_batch(source, target, tokens=256)
     precisions = PACKED_ON_GPUS if check.can.on_gpu else [Precision.fp32]
     for precision, positions in product(precisions, (Positions.sinusoidal, Positions.rotary)):
         decision = decide_training(check.device, check.can, precision=precision, head_width=HEAD_WIDTH)
-        # elsewhere packed batches are for tests alone, by a kernel of ours
+        # on a CPU packed batches are only for tests, by attend_packed_reference
         if check.can.on_gpu and not decision.packed:
             check.leave_out(f"packed batches in {precision}", decision.padded_because)
             continue
@@ -90,7 +90,7 @@ def packed(check: Check) -> None:
         trained = (parallelize(copy.deepcopy(model), World(), decision) for _ in layouts)
         gradients = (one_update(each, [batch], {})[1] for each, batch in zip(trained, layouts, strict=True))
         padded_error, error = (relative_error(gradient, exact) for gradient in gradients)
-        # as for a kernel alone; SUMS: embeddings and biases add up over all tokens in another order
+        # the factor of a single kernel; SUMS: gradients of embeddings and biases are sums over tokens in another order
         check.compare(f"{precision}, gradient", error, BACKWARD * padded_error + SUMS, case=f"{positions} positions")
 
 
@@ -108,7 +108,7 @@ def updates(check: Check) -> None:
 
 
 def combinations() -> Iterator[tuple[str, Losses]]:
-    """Every architecture, alone and with each of the losses that it has the weights for."""
+    """Every architecture, without auxiliary losses and with each one that it supports."""
     for architecture, (kind, _) in ARCHITECTURES.items():
         yield architecture, {}
         for name, (loss, _) in AUXILIARY_LOSSES.items():
@@ -125,7 +125,7 @@ def compare_update(check: Check, architecture: str, losses: Losses, precision: P
     result, gradient = one_update(parallelize(model, World(), decide(check, precision)), [batch], losses)
     for_loss, for_gradient = tolerances(check, precision)
     case = " + ".join([architecture, *losses])
-    # all relative to the main loss, to which the others are added: some of them are differences near zero
+    # errors of all losses are relative to the main loss, since some auxiliary losses are differences near zero
     check.compare(f"{precision}, loss", abs(result.loss - exact["loss"]) / exact["loss"], for_loss, case=case)
     if check.can.on_gpu and losses.keys() & DRAWN_ON_DEVICE:
         return
@@ -150,9 +150,9 @@ def plain_update(model: Seq2Seq, batch: Batch, losses: Losses) -> tuple[dict[str
 def one_update(
     trained: ParallelModel, batches: Sequence[Batch], losses: Losses, world: World | None = None
 ) -> tuple[StepResult, Tensor]:
-    """An update by plain descent at a rate of 1, which changes the weights by the gradient; its result, and that."""
+    """Make an update by SGD with a learning rate of 1, which subtracts the gradient; returns result and gradient."""
     trained.module.train()
-    # fused, as training's: it skips by itself an update that overflowed
+    # fused, as the optimizers of training: it skips an update that overflowed
     optimizer = torch.optim.SGD(trained.module.parameters(), lr=1.0, fused=True)
     before = flat_weights(trained)
     result = train_step(trained, optimizer, batches, settings(losses, clip_norm=0.0), world or World(), step=1).result()
@@ -160,21 +160,22 @@ def one_update(
 
 
 def flat_weights(trained: ParallelModel) -> Tensor:
-    """All weights, end to end."""
+    """All weights as one vector."""
     return torch.cat([parameter.detach().flatten() for parameter in trained.module.parameters()])
 
 
 def trains_packed(check: Check) -> bool:
-    """True if the small Transformer is trained on packed batches here; on a CPU it can be, by the reference."""
+    """True if the small Transformer can be trained on packed batches here; on a CPU by attend_packed_reference."""
     width = ARCHITECTURES["transformer"][0].tiny(**SMALL).head_width
     decision = decide_training(check.device, check.can, precision=Precision.auto, head_width=width)
     return decision.packed or not check.can.on_gpu
 
 
 def train_without_waiting(check: Check, architecture: str, losses: Losses, batch: Batch) -> None:
-    """Three updates with dropout, in the precision of training: losses fall, and nothing waits for the GPU.
+    """Make three updates with dropout, in the precision of training: losses fall, and nothing waits for the GPU.
 
-    The running average and the reading of results take part. PyTorch notices its own waiting, not that of libraries.
+    The running average is updated and results are read, as in training. PyTorch notices only waits of its own, not
+    those of other libraries.
     """
     case = " + ".join([architecture, *losses]) + (", packed" if batch.source.is_packed else "")
     model = make_model(check, architecture, dropout=0.1)
@@ -183,7 +184,7 @@ def train_without_waiting(check: Check, architecture: str, losses: Losses, batch
     average = RunningAverage(trained.module, decay=0.9)
     on_gpu, waits = check.can.on_gpu, WAITING.get(architecture, "")
     if on_gpu:
-        batch = batch.pin_memory()  # as the loader does: else the copy itself waits
+        batch = batch.pin_memory()  # as the loader does; otherwise the copy to the GPU would wait
         if waits and not losses:
             check.leave_out(f"that updates of model.architecture={architecture} do not wait for the GPU", waits)
     try:
@@ -192,20 +193,20 @@ def train_without_waiting(check: Check, architecture: str, losses: Losses, batch
             for step in range(1, UPDATES + 1):
                 pending = train_step(trained, optimizer, [batch], settings(losses), World(), step=step)
                 average.update(step)
-                results.append(pending.result())  # waits for an event, which PyTorch does not count
-    except RuntimeError as error:  # of the next loss as well, if it waits, too
+                results.append(pending.result())  # waits for an event, which PyTorch does not report
+    except RuntimeError as error:
         traceback.print_exc()
         check.require(False, f"{case}: {str(error).splitlines()[0]}")
         return
     check.require(not any(result.skipped for result in results), f"{case}: an update has numbers that are not finite")
-    # a batch that is seen three times is learned, whatever else is added
+    # the cross entropy of the same batch falls, whatever auxiliary losses are added
     share = results[-1].cross_entropy / results[0].cross_entropy
     check.compare("cross entropy of the third update as a share of the first's", share, 1.0, case=case)
 
 
 @contextmanager
 def no_waiting() -> Iterator[None]:
-    """Let PyTorch raise an error where the CPU would wait for the GPU."""
+    """Context in which PyTorch raises an error if the CPU would wait for the GPU."""
     torch.cuda.set_sync_debug_mode("error")
     try:
         yield
@@ -214,7 +215,7 @@ def no_waiting() -> Iterator[None]:
 
 
 def fast_paths(check: Check) -> None:
-    """The gradients of a Transformer in every way of compute.fast_path, padded and packed, against double precision."""
+    """Gradients of a Transformer in every way of compute.fast_path, padded and packed, against double precision."""
     if not check.can.on_gpu:
         raise Skipped(f"{NO_CUDA}; on a CPU updates are made in eager mode")
     layouts = (False, True) if trains_packed(check) else (False,)
@@ -230,13 +231,13 @@ def fast_paths(check: Check) -> None:
             compare_path(check, name, make_batch(check, packed=is_packed), fp8=fp8, case=case)
         except LeftOut as reason:
             check.leave_out(case, str(reason))
-        except Exception as error:  # of any kind, as compilers raise them: a finding, and the other ways are checked
+        except Exception as error:  # compilers raise errors of any type: report it, and check the other ways
             traceback.print_exc()
             check.require(False, f"{case}: {type(error).__name__}: {excerpt(error)}")
 
 
 def compare_path(check: Check, name: str, batch: Batch, *, fp8: bool, case: str) -> None:
-    """Compare two updates of one batch, the second of which repeats what the first has compiled or recorded."""
+    """Compare two updates of the same batch: the second one runs what the first has compiled or recorded."""
     precision = fastest_training_precision(check.can)
     for_loss, for_gradient = tolerances(check, precision)
     model = make_model(check, "transformer", **WIDE if fp8 else {})
@@ -256,7 +257,7 @@ def compare_path(check: Check, name: str, batch: Batch, *, fp8: bool, case: str)
 
 
 def make_model(check: Check, architecture: str, **changes: Any) -> Seq2Seq:
-    """A small model in training mode, always with the same weights; changes: to its settings."""
+    """A small model in training mode, always with the same initial weights; `changes` replace settings."""
     torch.manual_seed(check.config.seed)
     config = ARCHITECTURES[architecture][0].tiny(**SMALL | changes)
     return build_model(config, Vocabularies(VOCABULARY, VOCABULARY, shared=True)).train()
@@ -270,7 +271,7 @@ def make_batch(check: Check, *, seed: int = 0, packed: bool = False) -> Batch:
 
 
 def example_batch(tokens: int, *, vocabulary: int, seed: int = 1) -> Batch:
-    """A packed batch of random sentences of ordinary lengths."""
+    """A packed batch of random sentences with the lengths of an ordinary corpus."""
     random = np.random.default_rng(seed)
     lengths: list[int] = []
     while sum(lengths) + len(lengths) + LONGEST < tokens:
@@ -280,7 +281,7 @@ def example_batch(tokens: int, *, vocabulary: int, seed: int = 1) -> Batch:
 
 
 def decide(check: Check, precision: Precision, *, fp8: bool = False) -> TrainingDecision:
-    """Training on padded batches in a precision."""
+    """The decision to train on padded batches in a precision."""
     return decide_training(check.device, check.can, precision=precision, head_width=0, fp8=fp8)
 
 

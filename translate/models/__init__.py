@@ -1,16 +1,17 @@
 """Architectures behind one contract, from token batches to hidden states.
 
-    seq2seq.py        the contract: what training, losses and search ask of a model; all that an architecture needs
+    seq2seq.py        the contract: the interface that training, losses and search use; its docstrings tell authors of
+                      an architecture all that they need
     layers.py         embeddings, positions, dropout
-    attention.py      multi-head attention; with packed_attention.py, all that depends on the layout of a batch
-    transformer.py    with kv_cache.py, its state while translations grow
+    attention.py      multi-head attention; only this file and packed_attention.py depend on the layout of a batch
+    transformer.py    the Transformer, with kv_cache.py, its state in decoding
     recurrent.py      LSTMs, with recurrent_attention.py
     convolutional.py  gated convolutions
 
-A model reads a `Batch` and returns hidden states and the weight of the output layer (`forward`), of which a loss forms
-logits piecewise. To translate, search encodes a batch of source sentences once (`encode`), makes a state of empty
-hypotheses (`start`), and then reads one token of each hypothesis at a time (`step`). States reorder their hypotheses,
-and sentences join and leave them (`BatchedState`).
+`forward` reads a `Batch` and returns hidden states and the weight of the output layer, from which losses compute logits
+in pieces. To translate, search encodes a batch of source sentences once (`encode`), makes a state of empty hypotheses
+(`start`), and then reads one token of each hypothesis at a time (`step`). A state can reorder its hypotheses, and
+sentences can join and leave it (`BatchedState`).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ ARCHITECTURES: dict[str, tuple[type[ModelConfig], type[Any]]] = {
 def build_model(config: ModelConfig, vocabularies: Vocabularies) -> Seq2Seq:
     """Build a freshly initialised model.
 
-    Raises UserError for an unknown architecture and for settings that make no model.
+    Raises UserError for an unknown architecture and for invalid settings.
     """
     if config.architecture not in ARCHITECTURES:
         raise UserError(f"model.architecture={config.architecture} is none of {', '.join(ARCHITECTURES)}")

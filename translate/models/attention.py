@@ -1,6 +1,6 @@
 """Attention with several heads, over padded or packed sentences (Vaswani et al. 2017, section 3.2).
 
-With packed_attention.py the only file that depends on the layout of a batch.
+Only this file and packed_attention.py depend on whether a batch is padded or packed.
 
 Letters: B sentences, T queries, S keys, D width, H heads, W = D / H; N tokens end to end when packed.
 """
@@ -27,7 +27,7 @@ from translate.models.seq2seq import ModelConfig
 
 
 class Weighting(StrEnum):
-    """Function from scores to weights: softmax over the keys, or sigmoid of each score."""
+    """Function that turns scores into weights: softmax over the keys, or sigmoid of each score."""
 
     softmax = "softmax"
     sigmoid = "sigmoid"
@@ -42,10 +42,10 @@ class Norm(StrEnum):
 class AttentionConfig(ModelConfig):
     """Settings of attention.
 
-    attention  softmax, or sigmoid, where a query need not choose among keys (Ramapuram et al. 2024)
-    bias       of the linear layers and norms
-    qk_norm    RMSNorm of the queries and keys of self-attention, head by head, which bounds the scores (Henry et al.
-               2020, with RMSNorm instead of unit length)
+    attention  softmax, or sigmoid, whose weights need not sum to 1 (Ramapuram et al. 2024)
+    bias       whether linear layers and norms have biases
+    qk_norm    RMSNorm of each head's queries and keys in self-attention, which bounds the scores (Henry et al. 2020,
+               with RMSNorm instead of unit length)
     """
 
     RATES: ClassVar = (*ModelConfig.RATES, "attention_dropout")
@@ -60,7 +60,7 @@ class AttentionConfig(ModelConfig):
 
     @property
     def norm_epsilon(self) -> float:
-        """Addend of the mean square that a norm divides by, here and in norms of queries and keys."""
+        """Epsilon of all norms, those of queries and keys included."""
         return 1e-5 if self.norm is Norm.layer_norm else 1e-6
 
     @property
@@ -85,9 +85,9 @@ class AttentionConfig(ModelConfig):
 class AttentionMask:
     """The keys that each query may attend to, computed once per forward pass and used by every layer.
 
-    bias  (B, 1, 1 or T, S), added to the scores: 0 where a key is visible, `mask_value` elsewhere; None when packed
-    query_offsets, key_offsets, max_queries, max_keys  of the packed sentences, as in Tokens
-    causal  of packed sentences: a query sees no later key; bias says so of padded ones
+    bias  of padded sentences: (B, 1, 1 or T, S), added to the scores, 0 for visible keys, `mask_value` for others
+    query_offsets, key_offsets, max_queries, max_keys  of packed sentences, as in Tokens
+    causal  of packed sentences: no query sees a later key (for padded sentences, bias contains this)
     """
 
     bias: Tensor | None = None
@@ -103,8 +103,8 @@ class AttentionMask:
 
 
 def make_attention_mask(queries: Tokens, keys: Tokens, *, causal: bool) -> AttentionMask:
-    """Mask of the real tokens of the same sentence, and with causal=True only of those up to the query's position."""
-    # offsets replace a bias, which would have N x N elements
+    """Let queries attend to the real tokens of their sentence; with causal=True, only up to their own position."""
+    # offsets instead of a bias, which would have N x N elements
     if queries.is_packed:
         return AttentionMask(
             causal=causal,
@@ -119,7 +119,7 @@ def make_attention_mask(queries: Tokens, keys: Tokens, *, causal: bool) -> Atten
         length = keys.mask.shape[1]
         visible = visible & torch.ones(length, length, dtype=torch.bool, device=visible.device).tril()  # (B, 1, T, S)
     device = visible.device
-    # the type of scores under autocast: a bias of a wider type would convert them back
+    # autocast's dtype, which scores have: adding a bias of a wider dtype would convert them
     autocast = torch.is_autocast_enabled(device.type)
     dtype = torch.get_autocast_dtype(device.type) if autocast else torch.float32
     bias = torch.zeros(visible.shape, dtype=dtype, device=device).masked_fill_(~visible, mask_value(dtype))
@@ -139,19 +139,19 @@ def attend(
 ) -> tuple[Tensor, Tensor | None]:
     """softmax(Q Kᵀ / √W + bias) V; the only function that chooses a kernel.
 
-    packed, on a GPU                   attend_packed_fused: flash attention, for short sentences memory-efficient
+    packed, on a GPU                   attend_packed_fused: flash attention or, for short sentences, memory-efficient
                                        attention; bf16 or fp16, no dropout of weights
     packed, elsewhere                  attend_packed_reference: one sentence after the other
-    weights wanted, or sigmoid         attend_reference: matrix products and a softmax, as the formula says
-    dropout of weights, on a CPU       attend_reference: its masks cost nothing, those of PyTorch's kernel do
-    around int8 weights                attend_batch_invariant: sums whose order does not depend on the batch
+    return_weights, or sigmoid         attend_reference: the formula, with matrix products
+    dropout of weights, on a CPU       attend_reference: its dropout masks are cheaper than those of PyTorch's kernel
+    batch_invariant (int8 weights)     attend_batch_invariant: sums whose order does not depend on the batch
     everything else                    PyTorch's scaled_dot_product_attention
 
-    query (B, H, T, W), key and value (B, H, S, W), or (N, H, W) packed; returns the heads joined, (B, T, D) or (N, D),
-    and the weights (B, H, T, S) if they are wanted.
+    query (B, H, T, W), key and value (B, H, S, W), or (N, H, W) packed; returns the joined heads, (B, T, D) or (N, D),
+    and with return_weights the weights (B, H, T, S).
     """
     if mask.is_packed:
-        assert weighting is Weighting.softmax, "the kernels for packed sentences know softmax alone"
+        assert weighting is Weighting.softmax, "the kernels for packed sentences have only softmax"
         assert not return_weights, "the kernels for packed sentences return no weights"
         attend_packed = attend_packed_fused if query.is_cuda else attend_packed_reference
         return attend_packed(query, key, value, mask).flatten(-2), None
@@ -175,10 +175,10 @@ def attend_reference(
     weighting: Weighting = Weighting.softmax,
     dropout_rate: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """Heads (B, H, T, W) and weights (B, H, T, S) of attention to (B, H, S, W) keys, as the formula says.
+    """The formula of attention: heads (B, H, T, W) and weights (B, H, T, S) for keys (B, H, S, W).
 
-    With sigmoid instead of softmax, scores are lowered by the logarithm of the number of visible keys, so that weights
-    begin with a sum of about one (Ramapuram et al. 2024, "Theory, Analysis, and Best Practices for Sigmoid
+    For sigmoid, the logarithm of the number of visible keys is subtracted from the scores, so that weights sum to about
+    1 at the start of training (Ramapuram et al. 2024, "Theory, Analysis, and Best Practices for Sigmoid
     Self-Attention").
     """
     # the query is scaled before the product: unscaled scores could overflow in fp16
@@ -186,7 +186,7 @@ def attend_reference(
     if weighting is Weighting.softmax:
         weights = scores.softmax(-1)
     else:
-        # at least one: a row of padding sees no key, and log 0 would make its scores infinite
+        # at least 1: a padding row sees no key, and log 0 would make its scores infinite
         num_visible = (bias > mask_value(bias.dtype) / 2).sum(-1, keepdim=True).clamp(min=1)
         weights = (scores - num_visible.log()).sigmoid()
     return dropout(weights, dropout_rate) @ value, weights
@@ -202,8 +202,8 @@ def make_norm(config: AttentionConfig) -> nn.Module:
 class MultiHeadAttention(nn.Module):
     """Common part of self- and cross-attention: from projected queries, keys and values to the output.
 
-    prefix           of an adaptation: maps keys, values and bias to ones with further keys (translate/adaptation)
-    batch_invariant  of copies with int8 weights (quantised.py)
+    prefix           module of adapt=prefix, which prepends its keys and values (translate/adaptation.py); None without
+    batch_invariant  True in copies with int8 weights (quantised.py)
     """
 
     prefix: nn.Module | None
@@ -222,7 +222,7 @@ class MultiHeadAttention(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         num_keys = key.shape[-2]
         if self.prefix is not None:
-            assert not mask.is_packed, "prefixes have their own keys for every sentence"
+            assert not mask.is_packed, "prefixes are prepended to padded sentences only"
             key, value, bias = self.prefix(key, value, mask.bias)
             mask = AttentionMask(bias)
         heads, weights = attend(
@@ -235,7 +235,7 @@ class MultiHeadAttention(nn.Module):
             batch_invariant=self.batch_invariant,
             return_weights=return_weights,
         )
-        # a prefix comes first; its weights are not of any token
+        # drop the weights of the prefix, whose keys come first
         return self.output(heads), None if weights is None else weights[..., -num_keys:]
 
 
@@ -258,15 +258,15 @@ class SelfAttention(MultiHeadAttention):
         cache: LayerCache | None = None,
         return_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """x (B, T, D) or (N, D); returns the same shape, and the weights (B, H, T, S) if they are wanted.
+        """x (B, T, D) or (N, D); returns the same shape, and with return_weights the weights (B, H, T, S).
 
-        With a cache x holds the newest tokens alone: their keys and values are appended to it, and mask is over all.
+        cache  x has only the newest tokens: their keys and values are appended, and mask covers the whole cache
         """
         heads = split_heads(self.query_key_value(x), 3 * self.num_heads)  # (B, 3H, T, W) or (N, 3H, W)
         if self.has_head_norms:
             query, key, value = heads.chunk(3, dim=1)
             heads = torch.cat([self.query_norm(query), self.key_norm(key), value], dim=1)
-        # before keys are cached, as their positions never change
+        # rotate before keys are cached: their positions never change
         query, key, value = heads.chunk(3, dim=1) if rotation is None else rotation.split(heads)
         if cache is not None:
             key, value = cache.append(key, value)
@@ -279,7 +279,7 @@ class CrossAttention(MultiHeadAttention):
     def __init__(self, config: AttentionConfig):
         super().__init__(config)
         self.query = nn.Linear(config.d_model, config.d_model, bias=config.bias)
-        # apart from the query: once per sentence
+        # separate from the query: computed once per sentence
         self.key_value = nn.Linear(config.d_model, 2 * config.d_model, bias=config.bias)
 
     def project_memory(self, memory: Tensor) -> tuple[Tensor, Tensor]:
@@ -294,6 +294,6 @@ class CrossAttention(MultiHeadAttention):
     def forward(
         self, x: Tensor, memory: tuple[Tensor, Tensor], mask: AttentionMask, *, return_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """x (B, T, D) over projected memory; returns the same shape, and the weights (B, H, T, S) if wanted."""
+        """x (B, T, D); memory: see project_memory. Returns the same shape, and with return_weights (B, H, T, S)."""
         query = split_heads(self.query(x), self.num_heads)
         return self._attend(query, *memory, mask, return_weights=return_weights)

@@ -94,7 +94,7 @@ def sinusoids(length: int, d_model: int) -> Tensor:
 def fairseq_sinusoids(length: int, d_model: int) -> Tensor:
     """(length, D): like sinusoids, but of positions 2, 3, … and frequencies from 1 down to exactly 1 / 10,000.
 
-    fairseq numbers positions from behind the index of its padding token, which is 1.
+    fairseq's positions begin after the index of its padding token, which is 1.
     """
     half = d_model // 2
     frequencies = torch.exp(torch.arange(half) * (-math.log(10_000) / (half - 1)))
@@ -115,13 +115,13 @@ def split_heads(x: Tensor, num_heads: int) -> Tensor:
 
 
 def joined_linear(layers: Sequence[nn.Module], x: Tensor) -> Sequence[Tensor]:
-    """The outputs of several linear layers of one shape for one input; on a GPU by one product."""
+    """Outputs of several linear layers of the same shape for one input; on a GPU computed by one product."""
     groups = grouped_linear(layers, x)
     return groups if len(groups) == len(layers) else groups[0].chunk(len(layers), dim=-1)
 
 
 def grouped_linear(layers: Sequence[nn.Module], x: Tensor) -> list[Tensor]:
-    """The outputs of several linear layers of one shape for one input: on a GPU one tensor, side by side."""
+    """Outputs of several linear layers of the same shape for one input; on a GPU a single, concatenated tensor."""
     if not x.is_cuda or not all(type(layer) is nn.Linear for layer in layers):
         return [layer(x) for layer in layers]
     weights, biases = zip(*[(layer.weight, layer.bias) for layer in layers], strict=True)

@@ -18,26 +18,30 @@ if TYPE_CHECKING:
     from translate.models.attention import AttentionMask
 
 
-# Tokens for each sentence that a batch has room for, up to which the memory-efficient kernel is used. On an H100 it is
-# the faster one up to 100 to 150 tokens a sentence in heads of 64, 75 to 90 in heads of 32 (docs/gpu.md, Kernels);
-# batches have room for up to twice their sentences, so that these bounds are met at their mean or at twice that.
-_SHORT, _SHORT_IN_NARROW_HEADS = 88, 60
-_NARROW = 32
+# Most tokens per sentence slot for the memory-efficient kernel. On an H100 it is faster than flash attention if
+# sentences have on average up to 100 to 150 tokens with heads of 64, and 75 to 90 with heads of 32 (docs/gpu.md,
+# Kernels). A batch has up to twice as many slots as sentences: the switch is at means from the bound to twice that.
+_MAX_TOKENS, _MAX_TOKENS_NARROW_HEADS = 88, 60
+_NARROW_HEAD = 32
 
 
 def attend_packed_fused(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:
-    """Attention within packed sentences, (N, H, W) all, bf16 or fp16, on a GPU, by the kernel for their length."""
+    """Attention within packed sentences on a GPU, by the faster kernel for their mean length.
+
+    query, key and value (N, H, W), bf16 or fp16; returns (N, H, W).
+    """
     assert mask.query_offsets is not None
-    room = len(mask.query_offsets) - 1
-    bound = _SHORT_IN_NARROW_HEADS if query.shape[-1] <= _NARROW else _SHORT
-    is_short = max(len(query), len(key)) <= bound * room
-    return (attend_packed_short if is_short else attend_packed_flash)(query, key, value, mask)
+    num_slots = len(mask.query_offsets) - 1
+    bound = _MAX_TOKENS_NARROW_HEADS if query.shape[-1] <= _NARROW_HEAD else _MAX_TOKENS
+    is_short = max(len(query), len(key)) <= bound * num_slots
+    return (attend_packed_memory_efficient if is_short else attend_packed_flash)(query, key, value, mask)
 
 
-def attend_packed_short(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:
-    """PyTorch's memory-efficient attention, which computes 64 x 64 scores at a time where flash takes 128 x 128.
+def attend_packed_memory_efficient(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:
+    """PyTorch's memory-efficient attention, for short sentences: blocks of 64 x 64 scores, those of flash 128 x 128.
 
-    Of its public functions none takes offsets but those of nested tensors, which would convert all tensors.
+    Called by its internal name: the only public functions that pass offsets to it are those of nested tensors, which
+    would need a conversion of all tensors.
     """
     heads, *_ = torch.ops.aten._efficient_attention_forward(
         query[None],
@@ -46,14 +50,14 @@ def attend_packed_short(query: Tensor, key: Tensor, value: Tensor, mask: Attenti
         bias=None,
         cu_seqlens_q=mask.query_offsets,
         cu_seqlens_k=mask.key_offsets,
-        max_seqlen_q=min(mask.max_queries, len(query)),  # upper bounds; above the number of all tokens they are refused
+        max_seqlen_q=min(mask.max_queries, len(query)),  # upper bounds, which must not exceed the number of tokens
         max_seqlen_k=min(mask.max_keys, len(key)),
         dropout_p=0.0,
         custom_mask_type=int(mask.causal),
         compute_log_sumexp=torch.is_grad_enabled(),
     )
     assert isinstance(heads, Tensor)
-    return heads.squeeze(0)  # heads[0] would have a gradient that fills a tensor with zeros, and copies
+    return heads.squeeze(0)  # the gradient of heads[0] would be copied into a tensor of zeros
 
 
 def attend_packed_flash(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:
@@ -69,7 +73,7 @@ def attend_packed_flash(query: Tensor, key: Tensor, value: Tensor, mask: Attenti
 
 @cache
 def _causal_argument(causal: bool) -> dict[str, Any]:
-    """Causal attention as varlen_attn takes it: a window in newer releases of PyTorch, a flag in older ones."""
+    """The argument of varlen_attn for causal attention: a window in newer releases of PyTorch, a flag in older ones."""
     from torch.nn.attention.varlen import varlen_attn
 
     if "window_size" in inspect.signature(varlen_attn).parameters:
@@ -78,7 +82,7 @@ def _causal_argument(causal: bool) -> dict[str, Any]:
 
 
 def attend_packed_reference(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:
-    """Attention within packed sentences, one after the other: for tests, and for devices without the kernel."""
+    """Attention within packed sentences, one after the other: for tests, and for devices without these kernels."""
     assert mask.query_offsets is not None
     assert mask.key_offsets is not None
     queries, keys = pairwise(mask.query_offsets.tolist()), pairwise(mask.key_offsets.tolist())

@@ -1,4 +1,4 @@
-"""Linear layers with fp16 or int8 weights, for decoding on a CPU, and copies of models that have them."""
+"""Linear layers with fp16 or int8 weights for decoding on a CPU, and copies of models with such layers."""
 
 from __future__ import annotations
 
@@ -14,34 +14,36 @@ from torch import Tensor, nn
 from translate.device import Precision
 from translate.models.attention import MultiHeadAttention
 
-AUTOCAST = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}  # types of products; off in other precisions
+AUTOCAST = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}  # autocast's dtype; off in other precisions
 Module = TypeVar("Module", bound=nn.Module)
-_LARGEST = 127  # integer, of either sign
-_ZERO_POINT = 128  # of activations, which are unsigned where they are multiplied
+_LARGEST = 127  # integers are from -127 to 127
+_ZERO_POINT = 128  # of activations: the kernel multiplies unsigned ones
 
 
 class HalfLinear(nn.Module):
     """An nn.Linear with its weights rounded to fp16, for decoding on a CPU; without gradients, and not to be saved.
 
-    A step of a search multiplies few rows by all weights of the model, so that reading the weights dominates the time;
-    with fp32 weights the matrix library would also reorder them in every step. Half of the bytes, reordered once, are
-    read three times as fast. All arithmetic is fp32; the relative error of a weight is at most 1 / 2,048.
+    A decoding step multiplies few rows by all weights of the model, so that reading the weights takes most of the time;
+    with fp32 weights the matrix library would also reorder them in every step. fp16 weights have half the size, are
+    reordered once, and are read three times as fast. All arithmetic is fp32; the relative error of a weight is at most
+    1 / 2,048.
     """
 
     def __init__(self, linear: nn.Linear):
         super().__init__()
-        pack = packed_directly if hasattr(torch, "fbgemm_linear_fp16_weight_fp32_activation") else packed_as_object
+        has_deprecated = hasattr(torch, "fbgemm_linear_fp16_weight_fp32_activation")
+        pack = pack_fp16_deprecated if has_deprecated else pack_fp16
         self.multiply = pack(linear.weight.detach(), None if linear.bias is None else linear.bias.detach())
 
     def forward(self, x: Tensor) -> Tensor:
         return self.multiply(x)
 
 
-def packed_directly(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """x -> x Wᵀ + b, for any number of leading dimensions.
+def pack_fp16_deprecated(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """The function x -> x Wᵀ + b with packed fp16 weights, for any number of leading dimensions.
 
-    Deprecated since PyTorch 1.12, these functions are five times as fast for a few rows as their successors, which
-    spend 25 µs on looking up methods of the packed weights.
+    Uses functions that are deprecated since PyTorch 1.12. Their successors take five times as long for a few rows: they
+    spend 25 µs on method lookups of the packed weights.
     """
     bias = weight.new_zeros(len(weight)) if bias is None else bias
     with warnings.catch_warnings():
@@ -52,8 +54,8 @@ def packed_directly(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], T
     return multiply
 
 
-def packed_as_object(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """Like the function above, for versions of PyTorch without those operators."""
+def pack_fp16(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """Like pack_fp16_deprecated, for versions of PyTorch without the deprecated functions."""
     packed = torch.ops.quantized.linear_prepack_fp16(weight, bias)
     return lambda x: torch.ops.quantized.linear_dynamic_fp16(x, packed)
 
@@ -61,38 +63,38 @@ def packed_as_object(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], 
 class Int8Linear(nn.Module):
     """An nn.Linear in 8-bit integers, for decoding on a CPU; without gradients, and not to be saved.
 
-    Weights have a scale s for each output channel and activations one for each row, m / 127 with m = max |x|
-    (vector-wise quantisation, Dettmers et al. 2022, section 2.2): with integers P and Q, x Wᵀ ≈ m / 127 · s · P Qᵀ.
-    Sums of integers do not depend on their order, so that a row has the same result in every batch.
+    Vector-wise quantisation (Dettmers et al. 2022, section 2.2): W ≈ s Q with a scale s for each output channel, and
+    x ≈ m / 127 · P with m = max |x| for each row, so that x Wᵀ ≈ m / 127 · s · P Qᵀ with integers P and Q. Sums of
+    integers do not depend on their order: a row has the same result in every batch.
     """
 
     def __init__(self, linear: nn.Linear):
         super().__init__()
-        self.multiply = packed_int8(*quantised_rows(linear.weight.detach()))
+        self.multiply = pack_int8(*quantise_rows(linear.weight.detach()))
         self.bias = None if linear.bias is None else linear.bias.detach()
 
     def forward(self, x: Tensor) -> Tensor:
         """x (…, D), fp32; returns (…, O)."""
         largest = x.abs().amax(dim=-1, keepdim=True)
-        # 0 / 0 gives any integers, which are zeros again after the second line; a true NaN remains one
+        # a row of zeros: 0 / 0 becomes arbitrary integers, which `largest` makes zeros again; a NaN in x stays NaN
         y = self.multiply(x / largest)
         y *= largest
-        # apart from the product before: one rounding instead of two would depend on the position in the batch
+        # not fused with the product above: whether a fused kernel rounds once would depend on the position in the batch
         return y if self.bias is None else y.add_(self.bias)
 
 
-def quantised_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
+def quantise_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Integers from -127 to 127 in the shape (O, D) of the weight, and the scale of each row, (O,)."""
-    # a row of zeros may have any scale but zero
+    # a row of zeros may have any scale except zero
     scales = (weight.abs().amax(dim=1) / _LARGEST).clamp(min=torch.finfo(weight.dtype).tiny)
     return (weight / scales[:, None]).round().to(torch.int8), scales
 
 
-def packed_int8(integers: Tensor, scales: Tensor) -> Callable[[Tensor], Tensor]:
-    """x -> round(127 x) Qᵀ · s / 127 for x (…, D) between -1 and 1, exact but for the product with the scales (O,).
+def pack_int8(integers: Tensor, scales: Tensor) -> Callable[[Tensor], Tensor]:
+    """The function x -> round(127 x) Qᵀ · s / 127 for x (…, D) between -1 and 1; only the scaling by s (O,) rounds.
 
-    FBGEMM's product rounds its activations in the same pass. It takes packed weights of a quantised type, which PyTorch
-    has deprecated in 2.13; oneDNN's successor needs activations that are rounded beforehand.
+    FBGEMM's product rounds the activations in the same pass. It takes packed weights of a quantised dtype, deprecated
+    in PyTorch 2.13; oneDNN's successor needs activations that are already rounded.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"torch\.quantize_per_tensor")
@@ -109,9 +111,9 @@ def with_half_weights(model: Module) -> Module:
 
 
 def with_int8_weights(model: Module) -> Module:
-    """Copy a module with an Int8Linear for every nn.Linear, and attention that does not depend on the batch either.
+    """Copy a module with an Int8Linear for every nn.Linear, and batch-invariant attention.
 
-    The rounding of activations would turn a difference in the last digit into one of a whole unit.
+    Otherwise rounding of activations could turn a difference in the last digit into one of a whole integer.
     """
     converted = _converted(model, Int8Linear)
     for module in converted.modules():
@@ -123,7 +125,7 @@ def with_int8_weights(model: Module) -> Module:
 def with_cast_weights(model: Module, dtype: torch.dtype) -> Module:
     """Copy a module with the weights of every nn.Linear in bf16 or fp16, for decoding under autocast.
 
-    In inference mode autocast keeps no casts: it would make them anew in every step.
+    In inference mode autocast does not cache its casts: it would repeat them in every step.
     """
     return _converted(model, lambda linear: _cast(linear, dtype))
 

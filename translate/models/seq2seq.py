@@ -1,6 +1,6 @@
-"""The contract between a model and the rest of the application, and all that an author of an architecture needs.
+"""The contract between a model and the rest of the application, and all that the author of an architecture needs.
 
-Losses, training and search rest on this file alone and never ask which architecture they hold.
+Losses, training and search use models only through this interface, and never ask which architecture a model has.
 
 Letters: B sentences, K hypotheses of each, N = B * K, L positions, S and T source and target tokens, D width, H heads,
 V target vocabulary.
@@ -40,7 +40,7 @@ __all__ = [  # what an architecture is made of
 ]
 
 
-# beyond any use; memory is checked separately, but for tables of positions, which no stored weight bounds
+# far above useful values; memory is checked elsewhere, except that of position tables, which are not stored as weights
 MOST_OF_A_SIZE, MOST_LAYERS, MOST_DROPOUT, MAX_POSITIONS = 1_000_000, 1_000, 0.99, 1 << 17
 
 
@@ -54,7 +54,7 @@ class Vocabularies:
 
 
 class Tying(StrEnum):
-    """Embedding matrices that are one: none, the target's input and output, or the source's as well."""
+    """Shared embedding matrices: none, the target's input and output, or these and the source's (all)."""
 
     none = "none"
     target = "target"
@@ -111,7 +111,7 @@ class ModelConfig:
             require_between(f"model.{name}", getattr(self, name), 1, MOST_OF_A_SIZE)
         for name in self.COUNTS:
             require_between(f"model.{name}", getattr(self, name), 1, MOST_LAYERS)
-        # tables of positions have as many rows, whatever the weights hold
+        # position tables have this many rows, whatever the size of the stored weights
         require_between("model.max_length", self.max_length, 1, MAX_POSITIONS)
 
     @classmethod
@@ -126,7 +126,7 @@ class ModelConfig:
 
 
 def check_tying(config: ModelConfig, *, shared: bool) -> None:
-    """Raise UserError where one matrix is to embed two vocabularies."""
+    """Raise UserError if one matrix would have to embed two vocabularies."""
     if config.tying is Tying.all and not shared:
         raise UserError(
             "model.tying=all needs one vocabulary for both languages: set tokenizer.joint=true, or model.tying=target"
@@ -135,7 +135,7 @@ def check_tying(config: ModelConfig, *, shared: bool) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """Result of a teacher-forced pass: logits are hidden @ weight.T, left for the loss to form piecewise.
+    """Result of a teacher-forced pass. Logits are hidden @ weight.T, which losses compute in pieces.
 
     hidden     (B, T, D), or (T, D) when the batch is packed
     weight     (V, D)
@@ -156,7 +156,7 @@ class Output:
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingNoise:
-    """Functions that change embeddings on their way into encoder and decoder, for losses that disturb a batch.
+    """Functions that change the embeddings before encoder and decoder, for losses that add noise to a batch.
 
     Each maps embeddings (B, L, D) and the index of their first position to embeddings of the same shape. The index is
     0 unless a decoder embeds its tokens one by one.
@@ -188,10 +188,12 @@ class Seq2Seq(nn.Module, ABC):
     """A model that turns source sentences into target sentences, one token at a time.
 
     It has token embeddings of both sides and a projection of hidden states to logits, all D wide, tied as configured.
-    A subclass builds what lies between, then calls `init_weights`, and names in `adapter_targets` the linear layers
-    that end a sublayer: adapters are inserted behind them. max_length counts the tokens of a sentence, on either side,
-    without BOS and EOS. cached_per_token is the number of elements that the state of a hypothesis grows by with every
-    token. has_int8 is True where a copy with int8 weights translates alike in every batch.
+    A subclass builds the layers between them, then calls `init_weights`.
+
+    adapter_targets   names of the linear layers that end a sublayer: adapters are inserted behind them
+    max_length        tokens of a sentence, on either side, without BOS and EOS
+    cached_per_token  elements by which the state of a hypothesis grows with every token
+    has_int8          True if a copy with int8 weights gives the same translations in every batch
     """
 
     adapter_targets: ClassVar[tuple[str, ...]]
@@ -225,21 +227,21 @@ class Seq2Seq(nn.Module, ABC):
             for tokens in (source, target)
         )
         self.tied = config.tying is not Tying.none
-        # on meta nothing is drawn for a weight that init_weights replaces
+        # init_weights replaces a tied weight: on the meta device none is allocated or initialised
         meta = "meta" if self.tied else None
         self.projection = nn.Linear(config.d_model, vocabularies.target, bias=False, device=meta)
 
     def init_weights(self, init: Callable[[nn.Module], None] = lambda module: None) -> None:
-        """Initialise embeddings and, by `init`, every module; then tie the weights that are one."""
+        """Initialise embeddings and, by `init`, every module; then tie shared weights."""
 
         def init_module(module: nn.Module) -> None:
             if isinstance(module, nn.Embedding):
-                # variance 1 / D: √D brings embeddings to 1, and logits stay small
+                # variance 1 / D: embeddings have variance 1 after scaling by √D, and logits stay small
                 nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
             init(module)
 
         self.apply(init_module)
-        # last: before, `init` would draw the shared weight again as that of the projection
+        # last: otherwise `init` would initialise the shared weight again, as that of the projection
         if self.tied:
             self.projection.weight = self.target_embedding.tokens.weight
 
@@ -251,7 +253,7 @@ class Seq2Seq(nn.Module, ABC):
     def embed_target(
         self, ids: Tensor, positions: Tensor, noise: EmbeddingNoise | None = None, *, start: int = 0
     ) -> Tensor:
-        """Embeddings of target tokens, of which the first is that of index `start`; ids and positions (B, L)."""
+        """Embeddings (B, L, D) of target tokens, the first of which has index `start`; ids and positions (B, L)."""
         x = self.target_embedding(ids, positions)
         return x if noise is None else noise.target(x, start)
 
@@ -279,14 +281,14 @@ class Seq2Seq(nn.Module, ABC):
         return output, {} if output.attention is None else {"cross": [output.attention]}
 
     def set_training_step(self, step: int) -> None:
-        """Prepare for update number `step`, from 1: for what changes in the course of training."""
+        """Prepare for update number `step`, from 1: for models that change in the course of training."""
 
 
 @contextmanager
 def evaluation_mode(model: Seq2Seq) -> Iterator[bool]:
-    """Switch dropout off, and on again on exit if the model was in training, which is yielded."""
+    """Switch to evaluation mode, and back on exit; yields whether the model was in training mode."""
     was_training = model.training
-    if was_training:  # eval() on all modules takes as long as a step of a search
+    if was_training:  # eval() on all modules takes as long as a decoding step
         model.eval()
     try:
         yield was_training

@@ -29,7 +29,7 @@ _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     Activation.gelu: F.gelu,
     Activation.swish: F.silu,
 }
-_BIAS_FEATURES = 8  # one and zeros: matrix units want widths that are multiples of 8
+_BIAS_FEATURES = 8  # a one and seven zeros: matrix units are fast with widths that are multiples of 8
 
 
 class FeedForward(nn.Module):
@@ -67,8 +67,8 @@ class EncoderLayer(nn.Module):
     def forward(
         self, x: Tensor, mask: AttentionMask, rotation: Rotation | None = None, *, return_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """x (B, S, D); returns the same shape, and the attention weights (B, H, S, S) if they are wanted."""
-        # pre-norm: the sum itself is never normalised, so that its gradient reaches every layer
+        """x (B, S, D); returns the same shape, and with return_weights the attention weights (B, H, S, S)."""
+        # pre-norm: the residual stream is not normalised, so that its gradient reaches every layer
         y = self.attention_norm(x) if self.pre_norm else x
         y, weights = self.self_attention(y, mask, rotation, return_weights=return_weights)
         x = self.dropout.add(x, y)
@@ -103,9 +103,8 @@ class DecoderLayer(nn.Module):
         """x (B, T, D); returns the same shape, and the weights of both attentions, (B, H, T, T) and (B, H, T, S).
 
         memory  keys and values of the source, by `cross_attention.project_memory`
-        cache   None: x is the whole target, and self_mask is causal. Otherwise x holds the newest tokens of the
-                hypotheses of each sentence: their keys and values are appended, and self_mask says which entries of
-                the cache each of them sees
+        cache   None: x is the whole target, and self_mask is causal. Otherwise x has the newest token of each
+                hypothesis: its keys and values are appended, and self_mask selects the cache entries that it sees
         """
         y = self.attention_norm(x) if self.pre_norm else x
         y, self_weights = self.self_attention(y, self_mask, rotation, cache=cache, return_weights=return_weights)
@@ -122,7 +121,7 @@ class DecoderLayer(nn.Module):
 
 
 class Layers(nn.Module):
-    """Layers of one side and their final norm: pre-norm layers leave a sum that is not normalised."""
+    """Layers of one side and, with pre-norm, a final norm of their residual stream."""
 
     def __init__(self, layers: Iterable[nn.Module], config: TransformerConfig):
         super().__init__()
@@ -152,7 +151,7 @@ class Transformer(Seq2Seq):
     def forward(
         self, batch: Batch, *, return_attention: bool = False, embedding_noise: EmbeddingNoise | None = None
     ) -> Output:
-        # weights exclude the fast kernels: they are computed only where they are wanted
+        # the fast kernels return no weights: use others only in the layers whose weights are asked for
         last = len(self.decoder.layers) - 1
         source, noise = self._prefixed(batch.source, embedding_noise)
         encoded, _ = self._run_encoder(source, noise)
@@ -189,11 +188,11 @@ class Transformer(Seq2Seq):
 
     def _read(self, tokens: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
         """Read one more token (N,) of each hypothesis; hidden states (N, D)."""
-        # finished sentences are stepped on until they leave: their positions must stay within the table
+        # finished sentences are decoded further until they leave the batch: keep their positions within the table
         positions = state.positions.clamp(max=self.max_positions - 1)
         tokens = tokens.unflatten(0, (-1, state.num_hypotheses))  # (B, K): hypotheses as tokens of one sentence
         x = self.embed_target(tokens, positions[:, None])  # (B, K, D)
-        state.advance()  # the layers write into the new slots
+        state.advance()  # makes the slots that the layers write into
         masks = AttentionMask(state.bias), AttentionMask(state.memory.bias)
         rotation, caches = self._rotation(positions[:, None]), state.cache.layers()
         hidden, _ = self._run_decoder(x, state.memory.layers, *masks, rotation, caches=caches)
@@ -208,9 +207,10 @@ class Transformer(Seq2Seq):
         *,
         weights_from: int | None,
     ) -> tuple[Output, AttentionMaps]:
-        """The decoder over the whole target; with the weights of its layers from index weights_from on.
+        """Run the decoder over the whole target.
 
-        source  of the batch, with its prefix
+        source        of the batch, with its prefix
+        weights_from  index of the first decoder layer whose attention weights are returned; None: no weights
         """
         target = with_prefix(batch.target, self.target_prefix, dropped=1)
         x = self.embed_target(target.ids, target.positions, noise)
@@ -230,13 +230,13 @@ class Transformer(Seq2Seq):
     def _output(self, hidden: Tensor, attention: Tensor | None) -> Output:
         weight, bias = self.projection.weight, self.projection.bias
         if bias is not None:
-            # losses know a weight alone: the bias is the weight of a feature that is always 1
+            # losses take a weight without a bias: make the bias the weight of a feature that is always 1
             hidden = F.pad(F.pad(hidden, (0, 1), value=1.0), (0, _BIAS_FEATURES - 1))
             weight = torch.cat([weight, F.pad(bias[:, None], (0, _BIAS_FEATURES - 1))], dim=1)
         return Output(hidden, weight, attention)
 
     def _prefixed(self, source: Tokens, noise: EmbeddingNoise | None = None) -> tuple[Tokens, EmbeddingNoise | None]:
-        """The source with its prefix, and noise that leaves prefixes alone."""
+        """The source with its prefix, and noise that does not change prefixes."""
         noise = behind_prefixes(noise, source=len(self.source_prefix), target=len(self.target_prefix[1:]))
         return with_prefix(source, self.source_prefix), noise
 

@@ -28,13 +28,14 @@ class Activation(StrEnum):
 
 @dataclass(kw_only=True)
 class TransformerConfig(AttentionConfig):
-    """Settings of a Transformer; norm_order pre normalises inputs of layers, post their sums (Vaswani et al. 2017).
+    """Settings of a Transformer.
 
+    norm_order        pre: norms before sublayers; post: after residual connections (Vaswani et al. 2017)
     scale_embeddings  multiply embeddings by √d_model
-    output_bias    add a bias to the logits
-    source_prefix  token ids that the model puts in front of every source sentence: a token of its language, in models
-                   of many languages that other programs have trained
-    target_prefix  token ids that the decoder reads instead of BOS
+    output_bias       add a bias to the logits
+    source_prefix     token ids that the model puts in front of every source sentence: in imported multilingual models,
+                      the language token
+    target_prefix     token ids that the decoder reads instead of BOS
     """
 
     RATES: ClassVar = (*AttentionConfig.RATES, "activation_dropout")

@@ -1,8 +1,8 @@
-"""compute.fast_path: the ways to compute an update, and the choice of the fastest that is shown to be right here.
+"""compute.fast_path: choose the fastest way to compute updates that is correct on this device.
 
-On a GPU `auto` tries all of them on the first updates of a run (path_trials.py), which are discarded. The verdict is
-kept in the manifest, with all that it depends on: a continued run takes it over, or names what has changed and tries
-again from its restored state. On a CPU `auto` is eager mode, and nothing is tried.
+On a GPU `auto` tries all ways on the first updates of a run (path_trials.py), which are discarded. The verdict is
+stored in the manifest, with all that it depends on. A continued run follows it or, if something has changed, logs the
+change and repeats the trials from its restored state. On a CPU `auto` is eager mode, without trials.
 """
 
 from __future__ import annotations
@@ -33,20 +33,22 @@ from translate.training.update_ways import CANDIDATES, COMPILED, REPLACED, MakeU
 
 logger = logging.getLogger(__name__)
 VERDICT = "fast_path"  # its key in the manifest
-# runs with less ahead of them are over before trials pay, or before compilation does
+# with less left of a run, trials (FEW) or compilation (SHORT) take longer than they can save
 FEW_UPDATES, FEW_MINUTES = 200, 1.0
 SHORT_UPDATES, SHORT_MINUTES = 1000, 10.0
 TOO_SHORT = "the run is too short for compilation to pay off"
-MARGIN = 0.97  # of eager mode's seconds: what gains less is no reason to leave it
+MARGIN = 0.97  # share of eager mode's time below which another way is chosen
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The choice among the ways to compute updates, and all that it depends on.
+    """The chosen way to compute updates, and all that the choice depends on.
 
-    layout        of batches; tokens: of an update, at most, on either side
+    layout        of batches: packed or padded
+    tokens        per update of one process, at most, on either side
     auxiliary     names of the auxiliary losses
-    milliseconds  of an update, by name of the way; left_out: the reason against each of the others
+    milliseconds  per update, by name of the way
+    left_out      the reason against each of the other ways
     """
 
     choice: str = ""
@@ -62,7 +64,7 @@ class Verdict:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def changes(self, facts: Mapping[str, Any]) -> list[str]:
-        """Facts that this verdict depends on and that differ now, before and after."""
+        """Facts that have changed since this verdict, with the old and the new value."""
         return [
             f"{name}: {getattr(self, name)} before, {now} now"
             for name, now in facts.items()
@@ -79,9 +81,9 @@ def choose_path(
     models: ModelWriter,
     world: World,
 ) -> Iterator[MakeUpdate]:
-    """Context with the function that makes the updates of this session; the state and the stream are as before.
+    """Context with the function that makes the updates of this session; trials leave state and stream unchanged.
 
-    Raises UserError where the way that is asked for cannot be used.
+    Raises UserError if the configured way cannot be used.
     """
     wanted = config.compute.path
     if config.compute.compile:
@@ -106,16 +108,16 @@ def choose_path(
 def _choose(
     workload: Workload, decision: TrainingDecision, state: TrainState, batches: UpdateStream, models: ModelWriter
 ) -> str:
-    """The name of the way of an earlier session, or of the fastest one that is right; the same on all processes."""
+    """Name of the way that an earlier session chose, or of the fastest correct one; the same on all processes."""
     world, facts = workload.world, _facts(workload, decision)
     before = _stored(models.manifest)
-    # the main process decides: others may be on devices of other names
+    # the main process decides: the devices of others may have other names
     changes: list[str] | None = world.from_main(None if before is None else before.changes(facts))
     if before is not None and changes == []:
         logger.info(f"fast path: {before.choice}, as tried before on this device")
         return before.choice
     if changes:
-        logger.info(f"fast path: the verdict before was for other conditions ({'; '.join(changes)})")
+        logger.info(f"fast path: the earlier verdict was for other conditions ({'; '.join(changes)})")
     ways = worth_trying(workload.config.run, state.progress)
     if len(ways) == 1:
         logger.info("fast path: eager, without trials, as the run is short")
@@ -133,7 +135,7 @@ def _choose(
 
 
 def worth_trying(run: RunConfig, progress: RunProgress) -> dict[str, Constructor]:
-    """The ways that may gain more in what is left of a run than trying them takes; eager mode is always one."""
+    """The ways that can save more time in the rest of the run than their trial takes; always includes eager mode."""
     if _has_less(run, progress, FEW_UPDATES, FEW_MINUTES):
         return {EAGER: CANDIDATES[EAGER]}
     is_short = _has_less(run, progress, SHORT_UPDATES, SHORT_MINUTES)
@@ -164,7 +166,7 @@ def _facts(workload: Workload, decision: TrainingDecision) -> dict[str, Any]:
 
 
 def _stored(manifest: Mapping[str, Any]) -> Verdict | None:
-    """The verdict of an earlier session; None where there is none that can be followed."""
+    """The verdict of an earlier session; None if there is none, or if this version cannot read it."""
     found = manifest.get(VERDICT)
     with suppress(UserError):
         verdict = from_plain(Verdict, found, VERDICT) if isinstance(found, dict) else None
@@ -173,7 +175,7 @@ def _stored(manifest: Mapping[str, Any]) -> Verdict | None:
 
 
 def _first_updates(config: TrainConfig, state: TrainState, batches: UpdateStream) -> list[Update]:
-    """The next updates of the run; the stream then continues from where it was."""
+    """The next updates of the run; the stream is set back to its position."""
     done, position = fraction_done(config.run, state.progress), batches.position
     updates = [batches.next(done) for _ in range(UPDATES)]
     batches.close()
@@ -182,7 +184,7 @@ def _first_updates(config: TrainConfig, state: TrainState, batches: UpdateStream
 
 
 def make_verdict(outcomes: Mapping[str, Outcome], facts: Mapping[str, Any]) -> Verdict:
-    """The fastest way, unless eager mode is about as fast."""
+    """Choose the fastest way, or eager mode if that is about as fast."""
     seconds = {name: outcome.seconds for name, outcome in outcomes.items() if not outcome.reason}
     fastest = min(seconds, key=lambda name: seconds[name])
     return Verdict(

@@ -1,7 +1,7 @@
 """Open options: the user sets no value, so a new run chooses one (recipe=auto) and a continued run keeps its own.
 
-TrainConfig.chosen has the names of the options that are open in a run, which config/open_options.py finds;
-training/recipe.py measures the text for a new run, and recommended.py chooses the values.
+config/open_options.py finds the options that are open in a run and lists their names in TrainConfig.chosen;
+training/recipe.py measures the text of a new run, and recommended.py chooses the values.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from translate.parsing import from_plain, read_yaml
 if TYPE_CHECKING:
     from translate.training.config import TrainConfig
 
-# Options that can be open. model.*: all options of the model, of which a size in configs/model sets some; only the
-# dropout is chosen separately. run.max_epochs and run.max_minutes are never chosen, but a continued run keeps them.
+# Options that can be open. model.*: all options of the model. They are chosen together, as a file of configs/model;
+# only dropout is chosen by itself. run.max_epochs and run.max_minutes are never chosen, but a continued run keeps them.
 OPEN_OPTIONS = (
     "tokenizer.type",
     "tokenizer.vocab_size",
@@ -42,11 +42,11 @@ OPEN_OPTIONS = (
     "run.patience",
     "run.save_every",
 )
-SIZE = "model.d_model"  # open if the size of the model is open
+SIZE = "model.d_model"  # stands for the model size: if this option is open, so is the size
 
 
 class Recipe(StrEnum):
-    """Source of open settings: chosen for the text and the device (auto), or the same for all texts (fixed)."""
+    """Where open settings come from: chosen for text and device (auto), or the same for all texts (fixed)."""
 
     auto = "auto"
     fixed = "fixed"
@@ -54,7 +54,7 @@ class Recipe(StrEnum):
 
 @dataclass(frozen=True)
 class Choice:
-    """Values for some options, and the reason; the option `model` is the name of a file in configs/model."""
+    """Values for some options, and the reason; the value of `model` is the name of a file in configs/model."""
 
     values: Mapping[str, Any]
     reason: str
@@ -64,7 +64,7 @@ class Choice:
 
 
 def open_part(choice: Choice, config: TrainConfig) -> Choice:
-    """The choice without options that the user has set."""
+    """The choice, without the options that the user has set."""
     values = {key: x for key, x in choice.values.items() if (SIZE if key == "model" else key) in config.chosen}
     return Choice(values, choice.reason)
 
@@ -79,20 +79,20 @@ def with_choice(config: TrainConfig, choice: Choice) -> TrainConfig:
 
 def with_size(config: TrainConfig, size: str) -> TrainConfig:
     """The configuration with a model size of configs/model, except for model options that the user has set."""
-    # options that the file leaves out get their defaults, not the values of a former size
+    # options that are not in the file get their defaults, not the values of a size applied before
     values = to_plain(type(config.model)()) | read_yaml(CONFIGS / "model" / f"{size}.yaml")
     return _with_values(config, {f"model.{key}": value for key, value in values.items()})
 
 
 def with_stored(config: TrainConfig, stored: Mapping[str, Any]) -> TrainConfig:
     """The configuration of a continued run: open options get the values of its config.yaml, `stored`."""
-    # model options that the file lacks are newer than the run, which has had their defaults
+    # model options that the file lacks were added after the run began, so that it has used their defaults
     model = flatten({"model": to_plain(type(config.model)())})
     return _with_values(config, model | flatten(dict(stored)))
 
 
 def _with_values(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
-    """The configuration with plain values for dotted options, as far as they are open."""
+    """The configuration with plain values for those of the dotted options that are open."""
     changed: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
         if key in config.chosen:
@@ -109,7 +109,10 @@ def _replaced(part: Any, values: Mapping[str, Any]) -> Any:
 
 
 def require_effect(config: TrainConfig, is_given: Callable[[str], bool]) -> None:
-    """Raise UserError for a model option beside adapt= that differs from the base model, where it has no effect."""
+    """Raise UserError if the user sets a model option to another value than the base model of adapt= has.
+
+    Such an option would have no effect.
+    """
     if config.adapt.begins_anew:
         return
     base = to_plain(base_model_config(config.adapt, config.model))

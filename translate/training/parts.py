@@ -1,4 +1,4 @@
-"""Complete the configuration of a run by its base model; build the model and the update stream from it."""
+"""Fill in the configuration of a run from its base model; build the model and the update stream."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from translate.training.parallel import TrainingDecision
 
 
 def with_base_model(config: TrainConfig) -> TrainConfig:
-    """The configuration, checked, with languages, and beside adapt= with the model and directions of the base model.
+    """Check the configuration and fill in the languages and, with adapt=, the base model's settings and directions.
 
     Raises UserError for a wrong setting, and for a missing or damaged base model.
     """
     config = replace(config, model=base_model_config(config.adapt, config.model))
-    # all values are checked before any work: a late mistake would cost the preparation of the data
+    # check all values now: a mistake found later would waste the preparation of the data
     config.check()
     config = replace(config, data=with_languages(config.data, base_directions(config.adapt)))
     return replace(config, model=for_direction(config.adapt, config.model, config.data.languages))
 
 
 def make_model(config: TrainConfig, data: Prepared, base: LoadedModel | None) -> Seq2Seq:
-    """A new model, or with adapt= the base model with the weights that the adaptation adds."""
+    """Build a new model or, with adapt=, the base model with the weights that the adaptation adds."""
     model = build_model(config.model, vocabularies_of(data.tokenizer))
     if base is not None:
-        # before adapt(), which adds weights that the base model lacks, and freezes others
+        # before adapt(), which adds weights that the base model does not have
         set_weights(model, weights_of(base.model))
         adapt(model, config.adapt)
     return model
 
 
 def update_stream(config: TrainConfig, data: Prepared, decision: TrainingDecision, world: World) -> UpdateStream:
-    """The stream of batches of all updates, for this process."""
+    """Make the stream of this process's batches for all updates."""
     augmentation = make_text_augmentation(
         config.augmentation,
         data.train,

@@ -1,4 +1,4 @@
-"""Comparison of updates made in one way with the same updates made in eager mode."""
+"""Comparison of updates made in some way with the same updates in eager mode."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from translate.checkpoint import Weights
 from translate.device import Precision
 from translate.training.step import StepResult
 
-# rounding errors relative to a number: half of the distance to the next one
+# unit roundoff: largest relative rounding error of a number
 UNIT = {Precision.fp32: 2.0**-24, Precision.bf16: 2.0**-9, Precision.fp16: 2.0**-12}
-TF32_UNIT = 2.0**-12  # of factors of fp32 products on a GPU, in training (translate.device.use_tf32)
+TF32_UNIT = 2.0**-12  # of the operands of fp32 products on a GPU, in training (translate.device.use_tf32)
 SUMS = 1e-5  # relative error of fp32 sums over thousands of terms, in any order
-# Factors of the differences that moved weights make. The greatest of twenty differences is of one sample there, and of
-# another here; their mean does not grow with the number of samples, and an error of the gradient is in every one.
+# Allowed multiples of the differences that perturbed weights cause. The largest of twenty differences varies much from
+# sample to sample; the mean varies less, and shows a wrong gradient, which changes all updates in the same direction.
 _OF_LARGEST, _OF_MEAN, _OF_WEIGHTS = 4.0, 2.0, 4.0
 
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """Results of the updates, the change of the weights by them, and seconds of an update (0: not timed)."""
+    """Results of the updates, the change of the weights by all of them, and seconds per update (0: not timed)."""
 
     results: list[StepResult]
     change: Weights
@@ -29,9 +29,10 @@ class Trace:
 
 
 def difference(found: Trace, expected: Trace, rounded: Trace, unit: float) -> str:
-    """The way in which results and weights differ beyond rounding; "" if they do not.
+    """A message on how results or weights differ beyond rounding; "" if they do not.
 
-    rounded  a trace that differs from the expected one as rounding makes it; unit: see rounding_unit
+    rounded  a trace whose differences from the expected one are due to rounding
+    unit     see rounding_unit
     """
     for name in ("loss", "gradient_norm"):
         values = (_values(each, name) for each in (found, expected, rounded))
@@ -40,7 +41,7 @@ def difference(found: Trace, expected: Trace, rounded: Trace, unit: float) -> st
     size = _norm(expected.change) or 1.0
     change, noise = (_norm(each.change, expected.change) / size for each in (found, rounded))
     most = _OF_WEIGHTS * noise + unit + SUMS
-    # so written that NaN differs, here and above
+    # `not <=` instead of `>`: NaN counts as different
     if not change <= most:
         return f"the change of the weights differs from eager mode's by {change:.2g} ({most:.2g} is allowed)"
     return ""
@@ -51,13 +52,13 @@ def _values(trace: Trace, name: str) -> list[float]:
 
 
 def _difference_of(name: str, found: list[float], expected: list[float], rounded: list[float], *, unit: float) -> str:
-    """The way in which one number of all updates differs; "" if it does not."""
+    """A message on how the loss or the gradient norm (`name`) of all updates differs; "" if it does not."""
     pairs = zip(log_ratios(found, expected), log_ratios(rounded, expected), strict=True)
-    # in fp16 one of two may overflow by a hair: that says nothing of the others
-    sound = [pair for pair in pairs if math.isfinite(pair[1])]
-    if not sound:
+    # in fp16 an update may overflow in only one of the two traces of eager mode: ignore it
+    finite = [pair for pair in pairs if math.isfinite(pair[1])]
+    if not finite:
         return f"the {name} is not finite in eager mode"
-    differences, noise = zip(*sound, strict=True)
+    differences, noise = zip(*finite, strict=True)
     mean, largest = abs(sum(differences)) / len(differences), max(map(abs, differences))
     most_mean = _OF_MEAN * math.sqrt(sum(x * x for x in noise) / len(noise)) + unit / 2 + SUMS
     most = _OF_LARGEST * max(map(abs, noise)) + unit + SUMS
@@ -70,12 +71,12 @@ def _difference_of(name: str, found: list[float], expected: list[float], rounded
 
 
 def rounding_unit(precision: Precision, *, on_gpu: bool) -> float:
-    """Relative rounding error of a factor of a matrix product in training."""
+    """Relative rounding error of the operands of matrix products in training."""
     return TF32_UNIT if on_gpu and precision is Precision.fp32 else UNIT[precision]
 
 
 def log_ratios(values: Sequence[float], exact: Sequence[float]) -> list[float]:
-    """Relative differences log(value / exact); 0 where both are 0, or both not finite; infinite where one is."""
+    """log(value / exact), nearly the relative difference; 0 if both are 0 or not finite, infinite if only one is."""
     return [_log_ratio(value, other) for value, other in zip(values, exact, strict=True)]
 
 
@@ -87,6 +88,6 @@ def _log_ratio(value: float, exact: float) -> float:
 
 
 def _norm(change: Weights, other: Weights | None = None) -> float:
-    """Norm of all weights' changes together, or of their difference from others."""
+    """Norm of the changes of all weights together, or of the difference between two such changes."""
     differences = (value if other is None else value - other[name] for name, value in change.items())
     return math.sqrt(sum(float(x.double().square().sum()) for x in differences))

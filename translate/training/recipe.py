@@ -39,12 +39,19 @@ def choose_tokenizer(config: TrainConfig) -> TokenizerConfig | ChooseTokenizer:
 
 
 def vocabulary_for(text: CleanText, weights: Sequence[float], coverage: float) -> Choice:
-    """Type and size of the vocabulary for a text whose corpora have these weights; coverage: see num_characters."""
+    """Type and size of the vocabulary.
+
+    weights   of the corpora
+    coverage  see num_characters
+    """
     return choose_vocabulary(len(text.kept), num_characters(text, weights, coverage))
 
 
 def num_characters(text: CleanText, weights: Sequence[float], coverage: float) -> int:
-    """Number of the most frequent characters that cover this share of the text, in a sample as the vocabulary's."""
+    """Number of the most frequent characters that make up the share `coverage` of the text.
+
+    They are counted in a sample drawn like the one that the tokenizer is trained on.
+    """
     if len(set(weights)) == 1:
         count = min(len(text.kept), _SAMPLED_PAIRS)
         rows = text.kept[np.linspace(0, len(text.kept), count, endpoint=False).astype(int)]
@@ -57,7 +64,7 @@ def num_characters(text: CleanText, weights: Sequence[float], coverage: float) -
 
 
 def text_statistics(data: Prepared) -> TextStatistics:
-    """Statistics of the training pairs in the first epoch, with the weights of corpora."""
+    """Statistics of the first epoch, in which corpora are repeated by their weights."""
     repeats = data.train.repeats(0.0)
     lengths = np.stack([data.train.source_lengths, data.train.target_lengths])
     source_tokens, target_tokens = (repeats * (lengths + 1)).sum(axis=1, dtype=np.float64)  # with EOS
@@ -70,11 +77,9 @@ def text_statistics(data: Prepared) -> TextStatistics:
 
 
 def recommend(config: TrainConfig, data: Prepared, world: World, base: LoadedModel | None = None) -> TrainConfig:
-    """The configuration of a new run, with values for the options that are open; equal on all processes.
+    """Choose values for the open options of a new run, and log them with reasons; all processes get the same.
 
     base  base model of an adaptation
-
-    Logs the choices with their reasons.
     """
     if config.recipe is not Recipe.auto:
         return world.from_main(_with_few_choices(config, data, world, base))
@@ -95,7 +100,7 @@ def recommend(config: TrainConfig, data: Prepared, world: World, base: LoadedMod
 
 
 def _with_few_choices(config: TrainConfig, data: Prepared, world: World, base: LoadedModel | None) -> TrainConfig:
-    """The configuration with what other recipes leave open: the rate of an adaptation, and the size of batches."""
+    """Choose what is chosen with any recipe: the learning rate of an adaptation, and the size of batches."""
     choices = dict[str, Choice]()
     if not config.adapt.begins_anew:
         method = config.adapt.method

@@ -1,4 +1,4 @@
-"""Settings of recipe=auto: two tables, by text and by model size, and rules for the length of the run.
+"""Settings that recipe=auto recommends: tables by text size and by model size, rules for the length of the run.
 
 Pure functions of measured numbers. docs/recipes.md gives reasons and sources.
 """
@@ -21,8 +21,8 @@ class TextDefaults:
     """Settings for a text of at most `pairs` pairs.
 
     vocab_size  small enough for each piece to be frequent (Sennrich and Zhang 2019; Ding et al. 2019)
-    model       largest size that generalises from so many pairs
-    dropout     of that size, in a run of many epochs
+    model       largest model size that generalises from so many pairs
+    dropout     for this model size, in a run of many epochs
     epochs      until the validation score usually stops rising; used if no option sets the length of the run
     """
 
@@ -51,7 +51,8 @@ class ModelDefaults:
 
     update_tokens      tokens per update, on all devices together
     gpu_update_tokens  likewise on GPUs, which need large batches to be fast
-    learning_rate      peak: the wider the model, the lower
+    learning_rate      peak; lower for wider models
+    warmup_steps       at most; a short run has fewer
     """
 
     width: float
@@ -75,13 +76,13 @@ MODEL_DEFAULTS = {
     ),
 }
 
-# Factors of a new model's rate. All weights, moved as fast as new ones, forget what they know; few new weights have to
-# move further (docs/experiments.md).
+# Multiples of a new model's learning rate. At the full rate, fine-tuning all weights forgets the old domain; the few
+# weights of a prefix need a higher rate (docs/experiments.md).
 ADAPTATION_FACTORS = {"full": 0.1, "lora": 1.0, "adapter": 1.0, "prefix": 10.0}
 
 _ENOUGH_UPDATES = 16_000  # a run with fewer uses smaller batches
-_MIN_UPDATE, _MIN_UPDATE_ON_GPU = 1024, 4096  # on a GPU, smaller ones are not faster
-_MIN_SENTENCES = 8  # long sentences that an update has room for
+_MIN_UPDATE, _MIN_UPDATE_ON_GPU = 1024, 4096  # tokens; smaller updates are not faster on a GPU
+_MIN_SENTENCES = 8  # an update has room for at least so many long sentences
 _FEW_EPOCHS, _MIN_DROPOUT = 10, 0.1
 _DECAY_SHARE = 0.4
 _WEIGHT_DECAYS = (0.01, 0.3)  # minimum, maximum
@@ -135,7 +136,7 @@ def model_defaults(width: int) -> ModelDefaults:
 
 
 def choose_adaptation_rate(method: str, width: int) -> Choice:
-    """Peak learning rate for training a model of this width further by a method of adaptation."""
+    """Peak learning rate for adapting a model of this width by a method of adapt=."""
     rate = ADAPTATION_FACTORS[method] * model_defaults(width).learning_rate
     return Choice({"optimizer.learning_rate": float(f"{rate:.2g}")}, f"width {width}, for a trained model")
 
@@ -168,21 +169,21 @@ def choose_settings(config: TrainConfig, text: TextStatistics, trials: Trials) -
 
 
 def _choose_model(config: TrainConfig, text: TextStatistics, trials: Trials) -> tuple[Choice, int]:
-    """Choose the largest size for which the run has a target token per parameter; also returns the run's tokens."""
+    """Choose the largest model for which the run has one target token per parameter; also returns the run's tokens."""
     if SIZE not in config.chosen:
         return Choice({}, "given"), _tokens_of_run(config, text, trials)
     sizes = list(MODEL_DEFAULTS)
     size, *larger_sizes = sizes[: sizes.index(text_defaults(text.pairs).model) + 1]
     tokens, reason = _tokens_of_run(with_size(config, size), text, trials), f"{text.pairs:,} pairs"
     for larger in larger_sizes:
-        weights, fewer = trials.weights(with_size(config, larger)), tokens
+        parameters, larger_tokens = trials.weights(with_size(config, larger)), tokens
         # a larger model is slower: skip the measurement if it is too large even at the speed of the smaller one
-        if weights <= tokens:
-            fewer = _tokens_of_run(with_size(config, larger), text, trials)
-        if weights > fewer:
-            reason = f"{larger} has {weights:,} parameters, but the run only about {fewer:,} target tokens"
+        if parameters <= tokens:
+            larger_tokens = _tokens_of_run(with_size(config, larger), text, trials)
+        if parameters > larger_tokens:
+            reason = f"{larger} has {parameters:,} parameters, but the run only about {larger_tokens:,} target tokens"
             break
-        size, tokens = larger, fewer
+        size, tokens = larger, larger_tokens
     return Choice({"model": size}, reason), tokens
 
 
@@ -209,12 +210,12 @@ def choose_batch_size(config: TrainConfig, text: TextStatistics, trials: Trials,
 
 
 def _update_tokens(config: TrainConfig, text: TextStatistics, trials: Trials, tokens: float) -> int:
-    """Tokens of an update, on all devices together, in a run of so many target tokens."""
+    """Tokens per update, on all devices together; tokens: target tokens in the run."""
     if config.batch.update_tokens:
         return config.batch.update_tokens
     row = model_defaults(config.model.d_model)
     wanted = row.gpu_update_tokens if trials.on_gpu else row.update_tokens
-    # if the number of updates is given, large ones do not reduce it
+    # large updates reduce the number of updates, unless the user sets that number
     if not _has_steps(config):
         wanted = int(min(wanted, tokens / _ENOUGH_UPDATES))
     return max(_smallest_update(text, trials), 1 << max(wanted, 1).bit_length() - 1)  # a power of two
@@ -244,7 +245,7 @@ def _choose_regularisation(config: TrainConfig, text: TextStatistics, cost: Cost
         dropout -= 0.1
     if epochs < _FEW_EPOCHS:
         dropout = _MIN_DROPOUT
-    # time scale of the decay, 1 / (rate · decay), of half the run (Wang and Aitchison 2024)
+    # 1 / (rate · decay), the time scale of weight decay in updates, is half the run (Wang and Aitchison 2024)
     decay = 2 / (updates * max(config.optimizer.learning_rate, 1e-9))
     low, high = _WEIGHT_DECAYS
     values = {
@@ -262,7 +263,7 @@ def _choose_length(config: TrainConfig, cost: Cost, updates: int) -> Choice:
     validations = min(max(int(affordable), fewest), most)
     # a state is saved with each validation, even if the interval of validations is given
     every = _rounded(updates / validations) if "validation.every" in config.chosen else config.validation.every
-    horizon = min(max(updates // 4, 50), 2000)  # number of updates in the running average
+    horizon = min(max(updates // 4, 50), 2000)  # updates that the running average spans
     values = {
         "run.max_steps": 0 if has_length else updates,
         "run.patience": 0 if has_length else _PATIENCE,
@@ -275,7 +276,7 @@ def _choose_length(config: TrainConfig, cost: Cost, updates: int) -> Choice:
 
 
 def run_updates(config: TrainConfig, text: TextStatistics, cost: Cost) -> int:
-    """Number of updates of the run, by its limits; without any, by the number of pairs, at most those of a day."""
+    """Number of updates in the run: what its limits allow or, without limits, the epochs for this text within a day."""
     run, minutes, limits = config.run, config.run.max_minutes, list[int]()
     if _has_steps(config):
         limits.append(run.max_steps)

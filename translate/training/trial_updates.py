@@ -27,7 +27,7 @@ from translate.training.parts import make_model, update_stream
 from translate.training.recommended import Cost
 from translate.training.state import TrainState
 from translate.training.step import train_step
-from translate.training.update_ways import Workload, likely
+from translate.training.update_ways import Workload, probable_way
 from translate.training.validation import Validator
 
 _WARM_UP_UPDATES, _TIMED_UPDATES = 2, 40
@@ -55,7 +55,7 @@ class TrialUpdates:
         return sum(weight.numel() for weight in model.parameters())
 
     def fits(self, config: TrainConfig) -> bool:
-        """True if the largest batches of this configuration have room in the memory of every device."""
+        """True if the largest batches of this configuration fit into the memory of every device."""
         return all(self._world.gather_results(lambda: self._fits_here(config)))
 
     def _fits_here(self, config: TrainConfig) -> bool:
@@ -71,13 +71,13 @@ class TrialUpdates:
             free_memory(decision.device)
 
     def _make_largest_updates(self, config: TrainConfig, decision: TrainingDecision) -> None:
-        """Make updates of the largest batches of an epoch. Raises an out-of-memory error where one does not fit."""
-        alone = World()  # an error in the midst of an exchange would leave the other processes waiting
+        """Make updates of the largest batches of an epoch. Raises an out-of-memory error if one does not fit."""
+        alone = World()  # without other processes, which would wait for the gradients of one that has failed
         model = parallelize(make_model(config, self._data, self._base), alone, decision)
         model = dataclasses.replace(model, memory=UndividedMemory())
         optimizer = make_optimizer(model.module, config.optimizer)
         state = TrainState(model, optimizer, ema_decay=config.averaging.ema_decay)
-        # a batch computed beside the gradients of an earlier one, or beside those that DDP keeps, needs more memory
+        # with accumulation or DDP, gradients are already in memory when a batch is computed: make two batches
         count = 2 if config.batch.accumulation > 1 or self._world.size > 1 else 1
         single = dataclasses.replace(config, batch=dataclasses.replace(config.batch, accumulation=1))
         with update_stream(single, self._data, decision, alone) as stream:
@@ -113,7 +113,7 @@ class TrialUpdates:
         stream.seek(DataPosition(batches=longest // batches * batches))
         seconds, tokens = list[float](), list[int]()
         workload = Workload(model, optimizer, config, self._world)
-        with likely(workload) as make_update:
+        with probable_way(workload) as make_update:
             for number in range(_WARM_UP_UPDATES + _TIMED_UPDATES):
                 if number == 1:
                     stream.seek(DataPosition())
@@ -132,7 +132,7 @@ class TrialUpdates:
         return Cost(update_seconds=update_seconds, updates_per_epoch=updates_per_epoch)
 
     def _validation(self, config: TrainConfig, model: ParallelModel, decision: TrainingDecision) -> float:
-        """Seconds of a validation, by a sample of the set."""
+        """Seconds of a validation, extrapolated from a sample of the set."""
         total = sum(map(len, self._data.validation_sets))
         seconds = self._translation(config, model, decision, lines := min(total, _FEW_LINES))
         if seconds < _FAST_SECONDS and lines < total:
@@ -140,7 +140,7 @@ class TrialUpdates:
         return seconds * total / lines
 
     def _translation(self, config: TrainConfig, model: ParallelModel, decision: TrainingDecision, lines: int) -> float:
-        """Seconds of a validation on some lines, with translations of usual length."""
+        """Seconds of a validation on `lines` lines, with translations of usual length."""
         train = self._data.train
         # the untrained model does not end sentences: limit translations to the usual length
         ratio = float(train.target_lengths.sum() / max(1, train.source_lengths.sum()))
@@ -162,7 +162,7 @@ class TrialUpdates:
 
 
 def seconds_per_token(seconds: Sequence[float], tokens: Sequence[int]) -> float:
-    """Mean of the usual updates: of others, some record a graph, once for each shape of batches; some are disturbed."""
+    """Mean over updates, without outliers: updates that record a CUDA graph, or that other processes slow down."""
     rates = [each / max(count, 1) for each, count in zip(seconds, tokens, strict=True)]
     usual = [rate <= _MUCH_SLOWER * median(rates) for rate in rates]
     return sum(compress(seconds, usual)) / max(sum(compress(tokens, usual)), 1)

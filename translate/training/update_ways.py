@@ -1,4 +1,4 @@
-"""The ways to compute an update: one operation at a time, compiled, as CUDA graphs, or both of the last two."""
+"""The ways to compute an update: eager (one operation at a time), compiled, as CUDA graphs, compiled and as graphs."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ Wrapper = Callable[[MakeUpdate], MakeUpdate]
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """All that a way to compute updates is made from.
+    """Input of the functions in CANDIDATES.
 
-    is_trial  errors are raised, instead of being answered by plain updates
+    is_trial  raise errors, instead of falling back to eager updates
     """
 
     model: ParallelModel
@@ -59,26 +59,26 @@ class Workload:
 
 @contextmanager
 def eager(workload: Workload) -> Iterator[MakeUpdate]:
-    """Updates one operation at a time."""
+    """Eager updates."""
     yield workload.plain()
 
 
 @contextmanager
 def compiled(workload: Workload, backend: str = "inductor") -> Iterator[MakeUpdate]:
-    """Updates with a model that torch.compile has fused; validation, with its many shapes, is not compiled."""
-    with fused(workload, backend) as (fused_workload, in_use):
-        yield in_use(fused_workload.plain())
+    """Updates with a compiled model; validation, which has many shapes, is not compiled."""
+    with with_compiled_model(workload, backend) as (compiled_workload, use_compiled):
+        yield use_compiled(compiled_workload.plain())
 
 
 @contextmanager
-def fused(workload: Workload, backend: str = "inductor") -> Iterator[tuple[Workload, Wrapper]]:
-    """The workload of a model that torch.compile has fused, and what lets a function use the fused model."""
+def with_compiled_model(workload: Workload, backend: str = "inductor") -> Iterator[tuple[Workload, Wrapper]]:
+    """The workload with a compiled model, and a wrapper for functions that are to use the compiled code."""
     module = workload.model.module
-    # torch.compile() would rename the parameters, and checkpoints with them
+    # torch.compile(module) would rename the parameters, also in checkpoints
     module.compile(backend=backend)
     call, module._compiled_call_impl = module._compiled_call_impl, None
 
-    def in_use(make_update: MakeUpdate) -> MakeUpdate:
+    def use_compiled(make_update: MakeUpdate) -> MakeUpdate:
         def wrapped(batches: Sequence[Batch], **options: Any) -> PendingUpdate:
             module._compiled_call_impl = call
             try:
@@ -89,8 +89,8 @@ def fused(workload: Workload, backend: str = "inductor") -> Iterator[tuple[Workl
         return wrapped
 
     try:
-        # the compiler fuses the casts of autocast with what surrounds them
-        yield replace(workload, model=replace(workload.model, casts=None)), in_use
+        # no WeightCasts: the compiler fuses autocast's casts with neighbouring operations
+        yield replace(workload, model=replace(workload.model, casts=None)), use_compiled
     finally:
         torch.compiler.reset()
 
@@ -101,19 +101,23 @@ def graphed(workload: Workload) -> AbstractContextManager[MakeUpdate]:
 
 
 def compiled_and_graphed(workload: Workload) -> AbstractContextManager[MakeUpdate]:
-    """Updates as CUDA graphs of what torch.compile has fused."""
-    return compiled_and_recorded(workload, cuda_recorder(workload, forbids_waiting=False))  # the compiler may wait
+    """Updates as CUDA graphs of a compiled model."""
+    # compilation may wait for the GPU
+    return compiled_and_recorded(workload, cuda_recorder(workload, forbids_waiting=False))
 
 
 @contextmanager
 def compiled_and_recorded(workload: Workload, recorder: Recorder, backend: str = "inductor") -> Iterator[MakeUpdate]:
-    """Updates that a recorder repeats, with a model that torch.compile has fused."""
-    with fused(workload, backend) as (fused_workload, in_use), recorded(fused_workload, recorder) as make_update:
-        yield in_use(make_update)
+    """Updates of a compiled model that a recorder replays."""
+    with (
+        with_compiled_model(workload, backend) as (compiled_workload, use_compiled),
+        recorded(compiled_workload, recorder) as make_update,
+    ):
+        yield use_compiled(make_update)
 
 
-def likely(workload: Workload) -> AbstractContextManager[MakeUpdate]:
-    """The way that a run will probably take, without trials: for estimates of its speed."""
+def probable_way(workload: Workload) -> AbstractContextManager[MakeUpdate]:
+    """The way that a run will probably use, chosen without trials: for estimates of its speed."""
     if workload.config.compute.path is FastPath.compiled:
         return compiled(workload)
     if workload.config.compute.path in (FastPath.auto, FastPath.graphed, FastPath.compiled_graphed):
@@ -123,7 +127,7 @@ def likely(workload: Workload) -> AbstractContextManager[MakeUpdate]:
 
 
 def cuda_recorder(workload: Workload, *, forbids_waiting: bool = True) -> CudaRecorder:
-    """A recorder of updates; see CudaRecorder. Raises LeftOut where they cannot be recorded."""
+    """A recorder of updates; see CudaRecorder. Raises LeftOut if they cannot be recorded."""
     if reason := obstacle(workload):
         raise LeftOut(reason)
     if workload.model.device.type != "cuda":
@@ -133,7 +137,7 @@ def cuda_recorder(workload: Workload, *, forbids_waiting: bool = True) -> CudaRe
 
 @contextmanager
 def recorded(workload: Workload, recorder: Recorder) -> Iterator[MakeUpdate]:
-    """Updates that a recorder repeats."""
+    """Updates that a recorder replays."""
     updates = GraphedUpdates(workload, recorder)
     try:
         yield updates
@@ -141,12 +145,12 @@ def recorded(workload: Workload, recorder: Recorder) -> Iterator[MakeUpdate]:
         updates.close()
 
 
-# name -> constructor; eager mode is what the others are compared with
+# name -> constructor; the others are compared with eager mode
 CANDIDATES: dict[str, Constructor] = {
     EAGER: eager,
     "graphed": graphed,
     "compiled_graphed": compiled_and_graphed,
     "compiled": compiled,
 }
-COMPILED = ("compiled_graphed", "compiled")  # minutes of compilation come first
-REPLACED = {"compiled": "compiled_graphed"}  # see PathTrials: compiled once more, it would hardly be faster
+COMPILED = ("compiled_graphed", "compiled")  # compilation takes minutes
+REPLACED = {"compiled": "compiled_graphed"}  # see PathTrials; `compiled` would be compiled anew, and hardly be faster

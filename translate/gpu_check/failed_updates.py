@@ -1,4 +1,4 @@
-"""Updates that are skipped or repeated: after an overflow in fp16, and for a batch that does not fit into memory."""
+"""Updates that are skipped after an overflow in fp16, or computed in parts because a batch does not fit into memory."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from translate.models.seq2seq import Seq2Seq
 from translate.training.loss_scale import LossScale
 from translate.training.parallel import ParallelModel, parallelize
 
-# an update of about 1 GB, nine tenths of it for activations, and the share of its memory that is left to a second one
+# an update that takes about 1 GB, nine tenths of it for activations
 LARGE_MODEL: dict[str, Any] = {"d_model": 256, "max_length": 128}
 LARGE_BATCH = 128
-SMALL_SHARE = 0.6
+SMALL_SHARE = 0.6  # of this memory is available to the second update
 
 
 def scaling(check: Check) -> None:
-    """fp16 with loss scaling: loss and gradient of an update, and an overflow, which must change only the scale."""
+    """fp16 with loss scaling: loss and gradient of an update; an update that overflows must change only the scale."""
     for architecture in ARCHITECTURES:
         model, batch = make_model(check, architecture), make_batch(check)
         exact, exact_gradient = plain_update(copy.deepcopy(model).double(), batch, {})
@@ -39,7 +39,7 @@ def scaling(check: Check) -> None:
 
 
 def in_fp16(check: Check, model: Seq2Seq) -> ParallelModel:
-    """The model in fp16; also on a CPU, where PyTorch emulates fp16 and the commands refuse it."""
+    """The model in fp16, on a CPU too: PyTorch emulates it there, although training commands refuse it."""
     if check.can.on_gpu:
         return parallelize(model, World(), decide(check, Precision.fp16))
     return ParallelModel(model, model, check.device, Precision.fp16, LossScale(check.device))

@@ -1,8 +1,8 @@
-"""Updates and decoding steps on a pretended GPU, whose work is counted.
+"""Count the work of updates and decoding steps on a simulated GPU.
 
-Tensors have shapes and types alone (FakeTensorMode), so that a model of any size runs in seconds on a CPU, along the
-branches that it takes on a GPU. Types follow autocast's rules for a CPU, which converts fewer operations: one that a
-GPU would convert as well is tested by itself (tests/test_gpu_kernels.py).
+Fake tensors have shapes and dtypes but no values (FakeTensorMode), so that a model of any size runs in seconds on a
+CPU, and takes the branches that it takes on a GPU. Dtypes follow autocast's rules for CPUs, which convert the inputs of
+fewer operations; an operation that only a GPU would convert is tested in tests/test_gpu_kernels.py.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ from translate.training.parallel import ParallelModel
 from translate.training.step import train_step
 from translate.training.weight_casts import WeightCasts
 
-_CPU = torch.device("cpu")  # of the pretended tensors: PyTorch without CUDA has no others
-_BEGUN = 8  # decoding steps before one is counted
+_CPU = torch.device("cpu")  # device of the fake tensors: PyTorch without CUDA has no other
+_UNCOUNTED_STEPS = 8  # decoding steps before the counted ones
 
 
 @contextmanager
-def pretended_gpu() -> Iterator[FakeTensorMode]:
-    """Context in which tensors compute nothing and answer that they are on a GPU."""
+def simulated_gpu() -> Iterator[FakeTensorMode]:
+    """Context in which tensors have no values, and claim to be on a GPU."""
     is_cuda = property(lambda tensor: True)
     kv_cache.own_slots.cache_clear()
     with (
         patch.object(torch.Tensor, "is_cuda", is_cuda),
-        patch.object(F, "dropout", lambda x, rate: torch.native_dropout(x, rate, True)[0]),  # one kernel there
+        patch.object(F, "dropout", lambda x, rate: torch.native_dropout(x, rate, True)[0]),  # one kernel on a GPU
         patch("translate.training.step.copy_to_cpu", lambda numbers: (numbers, None)),
         FakeTensorMode() as mode,
     ):
@@ -56,9 +56,9 @@ def pretended_gpu() -> Iterator[FakeTensorMode]:
 
 
 def update_work(config: TrainConfig, *, tokens: int, vocabulary: int = 8000) -> Work:
-    """The work of one update in bf16, of a packed batch of so many tokens; not of the first, which allocates."""
+    """Work of an update in bf16 on a packed batch of so many tokens; not of the first update, which also allocates."""
     batch = example_batch(tokens, vocabulary=vocabulary)
-    with pretended_gpu() as mode:
+    with simulated_gpu() as mode:
         model = build_model(config.model, Vocabularies(vocabulary, vocabulary, shared=True))
         casts = WeightCasts(model, torch.bfloat16, overlapping=False)
         trained = ParallelModel(model.train(), model, _CPU, Precision.bf16, casts=casts)
@@ -75,33 +75,35 @@ def update_work(config: TrainConfig, *, tokens: int, vocabulary: int = 8000) -> 
 def steps_work(
     config: TrainConfig, search: SearchConfig, *, sentences: int, length: int, steps: int = 4, vocabulary: int = 8000
 ) -> Work:
-    """The work of some decoding steps of a full batch in bf16, once every hypothesis has a few tokens."""
-    with _begun(config, search, sentences=sentences, length=length, vocabulary=vocabulary) as (model, batch):
-        return work_of(lambda: _steps(batch, model, steps), value_read=_BEGUN)
+    """Work of `steps` decoding steps of a full batch in bf16, in which each hypothesis already has a few tokens."""
+    with _batch_in_decoding(config, search, sentences=sentences, length=length, vocabulary=vocabulary) as begun:
+        model, batch = begun
+        return work_of(lambda: _steps(batch, model, steps), value_read=_UNCOUNTED_STEPS)
 
 
 def replayed_step_work(
     config: TrainConfig, search: SearchConfig, *, sentences: int, length: int, slots: int, vocabulary: int = 8000
 ) -> Work:
-    """The work of a decoding step that is launched as one graph, over buffers with so many slots of the KV cache."""
-    with _begun(config, search, sentences=sentences, length=length, vocabulary=vocabulary) as (model, batch):
+    """Work of a decoding step as a CUDA graph, over buffers with so many slots of the KV cache."""
+    with _batch_in_decoding(config, search, sentences=sentences, length=length, vocabulary=vocabulary) as begun:
+        model, batch = begun
         recorded = RecordedStep.for_batch(model, Size(sentences, length + 1, slots), batch)
         return work_of(recorded.compute)
 
 
 @contextmanager
-def _begun(
+def _batch_in_decoding(
     config: TrainConfig, search: SearchConfig, *, sentences: int, length: int, vocabulary: int
 ) -> Iterator[tuple[Seq2Seq, ActiveBatch]]:
-    """A model with weights in bf16, and a batch in translation, on a pretended GPU."""
+    """Context with a model with bf16 weights, and a batch after some decoding steps, on a simulated GPU."""
     sources = [(EOS + 1,) * length] * sentences
-    with pretended_gpu(), torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+    with simulated_gpu(), torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
         model = build_model(config.model, Vocabularies(vocabulary, vocabulary, shared=True)).eval()
         model = with_cast_weights(model, torch.bfloat16)
         state = model.start(model.encode(Tokens.pad([[*source, EOS] for source in sources])))
         started = start_search(sources, search, max_length=model.max_length)
         batch = ActiveBatch(state, started, list(range(sentences)))
-        work_of(lambda: _steps(batch, model, _BEGUN), value_read=_BEGUN)
+        work_of(lambda: _steps(batch, model, _UNCOUNTED_STEPS), value_read=_UNCOUNTED_STEPS)
         yield model, batch
 
 
