@@ -186,6 +186,10 @@ def test_labels_as_targets_may_be_shared(tmp_path: Path):
 def test_corpora_without_pairs_to_hold_out_are_refused(tmp_path: Path):
     with pytest.raises(UserError, match=r"data\.train: of 19 different usable pairs .* set data\.valid\.source=…"):
         prepare(data_of(tmp_path, [*PAIRS[:19], *PAIRS[:19], ("same", "same")]), TOKENIZER)
+    with pytest.raises(UserError, match=r"of 19 different .*; cleaning dropped 2 of 21 pairs \(source = target: 2\)$"):
+        prepare(data_of(tmp_path, [*PAIRS[:19], ("same", "same"), ("like", "like")]), TOKENIZER)
+    with pytest.raises(UserError, match=r"cleaning left no training pairs (?s:.*)source = target +400  100\.0%"):
+        prepare(data_of(tmp_path, [(line, line) for line in SOURCE]), TOKENIZER)
     alike = [(f"Chapter {n}", f"Kapitel {letter}") for n, letter in enumerate("abcdefghijklmnopqrstuvwxyz")]
     with pytest.raises(UserError, match=r"data\.train: its pairs are too similar"):
         prepare(data_of(tmp_path, alike), TOKENIZER)

@@ -92,7 +92,8 @@ def write_clean_text(
         ends = np.cumsum(sizes).tolist()
         rows = [range(end - size, end) for end, size in zip(ends, sizes, strict=True)]
         candidates = {name: Candidates(*corpora[index], rows[index]) for name, index in hold_out.items()}
-        chosen, left_out = keys.choose(candidates, unusable=writer.rejected_pairs())
+        writer.report.require_pairs()  # before the question of which to hold out: a given set would not help
+        chosen, left_out = keys.choose(candidates, unusable=writer.rejected_pairs(), dropped=writer.report.reasons())
         write_held_out(directory, candidates, chosen, left_out, ends)
     dropped = writer.close(left_out)
     # reads the files again, but only where their lines mix Unicode forms

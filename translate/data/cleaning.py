@@ -103,6 +103,16 @@ class CleaningReport:
         examples = {reason: [Example(**entry) for entry in entries] for reason, entries in stored["examples"].items()}
         return cls(total=stored["total"], dropped=stored["dropped"], examples=examples)
 
+    def require_pairs(self) -> None:
+        """Raise UserError if no pair is left."""
+        if not self.kept:
+            raise UserError(f"cleaning left no training pairs (see data.cleaning):\n{self.table()}")
+
+    def reasons(self) -> str:
+        """The dropped pairs as a part of a sentence; "" if there are none."""
+        listing = ", ".join(f"{reason}: {self.dropped[reason]:,}" for reason in REASONS if reason in self.dropped)
+        return f"cleaning dropped {sum(self.dropped.values()):,} of {self.total:,} pairs ({listing})" if listing else ""
+
     def table(self) -> str:
         """One line for each outcome: name, number, share of the pairs read."""
         outcomes = [("pairs read", self.total), ("kept", self.kept)]

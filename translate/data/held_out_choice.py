@@ -58,12 +58,12 @@ class PairKeys:
         self._chunks.append((*keys, hash_pairs(sources, targets), np.array(usable, bool)))  # type: ignore[arg-type]
 
     def choose(
-        self, candidates: Mapping[str, Candidates], *, unusable: NDArray[np.int64]
+        self, candidates: Mapping[str, Candidates], *, unusable: NDArray[np.int64], dropped: str = ""
     ) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.bool_]]:
         """Rows of the pairs of each named set, and (N,) True for all pairs that must leave the training text.
 
         Only candidates may be held out, without those at the unusable rows. Raises UserError when they are too few or
-        too much alike.
+        too much alike; dropped: why pairs are not usable, for its message.
         """
         source, target, pair, usable = (np.concatenate(parts) for parts in zip(*self._chunks, strict=True))
         usable[unusable] = False
@@ -80,6 +80,7 @@ class PairKeys:
                     raise UserError(
                         f"{corpus.key}: of {len(rows)} different usable pairs none can be held out for validation "
                         f"({_FEWEST_USABLE} are needed): set data.valid.source=… data.valid.target=…{own}"
+                        f"{dropped and f'; {dropped}'}"
                     )
                 choosers[corpus.rows] = rows, _Chooser(source[rows], target[rows], key=corpus.key)
             rows, chooser = choosers[corpus.rows]

@@ -202,7 +202,7 @@ def _clean_text(
             snapshot.require_unchanged(name for name, _ in corpora)  # the folder is named by their hashes
             _log_time("cleaned", report.total, started)
     text = CleanText.load(directory)
-    _require_pairs(text.report)
+    text.report.require_pairs()
     return text
 
 
@@ -260,7 +260,7 @@ def _tokenized(
     weighted = zip(data.training_corpora, weights, strict=True)
     corpora = [replace(corpus, weight=weight) for (_, corpus), weight in weighted]
     tokenized = TokenizedCorpus(directory, text, tokenizer=tokenizer, corpora=corpora)
-    _require_pairs(tokenized.report)
+    tokenized.report.require_pairs()
     return tokenized
 
 
@@ -289,11 +289,6 @@ def _require_tags(tokenizer: Tokenizer, data: DataConfig) -> None:
 def _cleaning_before_tokens(config: CleaningConfig) -> dict[str, Any]:
     # max_tokens judges tokens and must not make clean text anew; filters are in the key by corpus
     return {name: value for name, value in asdict(config).items() if name not in ("max_tokens", "filters")}
-
-
-def _require_pairs(report: CleaningReport) -> None:
-    if not report.kept:
-        raise UserError(f"cleaning left no training pairs (see data.cleaning):\n{report.table()}")
 
 
 def _log_time(what: str, pairs: int, started: float) -> None:
