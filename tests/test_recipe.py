@@ -127,9 +127,17 @@ def test_plan_trains_and_claims_nothing(corpus, tmp_path, fast_trials):
     assert not run.exists()
     shown = (planned.stdout + planned.stderr).decode()
     assert re.search(r"pairs: \d+ to train on, 30 to validate, 20 to test", shown)
+    assert re.search(r"pairs read +600 +100\.0%", shown)
     assert "updates: 30 (3 epochs), 0.01 s each" in shown
     assert re.search(r"memory: about \d+\.\d\d GiB", shown)
     assert "time: about 00:00" in shown
+
+
+def test_thousands_of_epochs_are_written_in_full(corpus, tmp_path, fast_trials):
+    planned = call_here("train", *options(corpus, tmp_path / "run", run__max_steps=16_660, plan="true", **OPEN))
+    shown = (planned.stdout + planned.stderr).decode()
+    assert "(about 16,660 updates, 1,666 epochs)" in shown
+    assert "updates: 16,660 (1,666 epochs), 0.01 s each" in shown
 
 
 def test_plan_of_a_begun_run_has_its_settings(corpus, tmp_path):

@@ -229,6 +229,11 @@ _BACKSLASHED = "\\`*_[]|#>"
 _ENTITIES = {character: f"&#{ord(character)};" for character in "<&~"}
 
 
+def three_digits(number: float) -> str:
+    """The number with three significant digits, and without an exponent if it is 1,000 or more."""
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
+
+
 def text_table(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
     """Columns two spaces apart; those numbered in `right`, from 0, are right-aligned."""
     columns = max(map(len, rows), default=0)

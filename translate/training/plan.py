@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from tqdm import tqdm
 
-from translate.console import start_log
+from translate.console import start_log, three_digits
 from translate.data.prepare import Prepared, prepare
 from translate.device import tune_process
 from translate.distributed import join_world
@@ -47,6 +47,7 @@ def plan(config: TrainConfig) -> None:
         base = load_base_model(config.adapt)
         tokenizer = base.tokenizer if base else folder.tokenizer() or choose_tokenizer(config)
         data = world.main_first(lambda: prepare(config.data, tokenizer, verified=not world.is_main))
+        logger.info(data.cleaning.table())
         if not folder.has_begun:
             config = recommend(config, data, world, base)
         trials = TrialUpdates(config, data, world, base)
@@ -103,7 +104,7 @@ def _lines(config: TrainConfig, data: Prepared, text: TextStatistics, cost: Cost
     yield f"model: {weights:,} weights"
     until = "until the first validation" if not schedule.is_bounded else "" if not config.run.patience else "at most "
     yield (
-        f"updates: {until}{schedule.updates:,} ({epochs:.3g} epochs), {cost.update_seconds:.3g} s each; "
+        f"updates: {until}{schedule.updates:,} ({three_digits(epochs)} epochs), {cost.update_seconds:.3g} s each; "
         f"validations: {schedule.validations:,}, {cost.validation_seconds:.3g} s each"
     )
     yield f"memory: about {_memory(weights):.2f} GiB{' of the GPU' if torch.cuda.is_available() else ''}"

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from translate.console import three_digits
 from translate.training.batch_memory import divide_update
 from translate.training.open_options import SIZE, Choice, open_part, with_choice, with_size
 
@@ -252,7 +253,7 @@ def _choose_regularisation(config: TrainConfig, text: TextStatistics, cost: Cost
         "model.dropout": round(max(dropout, _MIN_DROPOUT), 2),
         "optimizer.weight_decay": round(min(max(decay, low), high), 3),
     }
-    return Choice(values, f"about {updates:,} updates, {epochs:.3g} epochs")
+    return Choice(values, f"about {updates:,} updates, {three_digits(epochs)} epochs")
 
 
 def _choose_length(config: TrainConfig, cost: Cost, updates: int) -> Choice:
