@@ -173,6 +173,22 @@ def test_model_options_without_effect_beside_a_base_are_refused(corpus, tmp_path
     assert b"set adapt.dropout instead" in dropout.stderr
 
 
+def test_vocabulary_options_without_effect_are_named(corpus, tmp_path):
+    run = tmp_path / "run"
+    assert call_here("train", *options(corpus, run, run__max_steps=4)).returncode == 0
+    adapted = {"run__max_steps": 2, "adapt": "full", "adapt__model": run, "plan": "true"}
+    same = call_here("train", *options(corpus, tmp_path / "adapted", **adapted))
+    assert b"tokenizer.vocab_size" not in same.stderr
+    other = call_here("train", *options(corpus, tmp_path / "adapted", tokenizer__vocab_size=500, **adapted))
+    assert b"tokenizer.vocab_size=500 has no effect beside adapt=full: the vocabulary is that of" in other.stderr
+    for command in ("train", "prepare"):
+        shared = ("data", "tokenizer") if command == "prepare" else ("data", "tokenizer", "run.dir")
+        words = [word for word in options(corpus, tmp_path / "new") if word.startswith(shared)]
+        refused = call_here(command, *words, "tokenizer.source_vocab_size=30")
+        assert refused.returncode == 1
+        assert b"tokenizer.source_vocab_size=30 has no effect without tokenizer=separate" in refused.stderr
+
+
 def test_a_recipe_for_new_models_is_refused_beside_a_base(corpus, tmp_path):
     words = options(
         corpus, tmp_path / "run", recipe="auto", adapt="lora", adapt__model=tmp_path, tokenizer__vocab_size=None

@@ -37,6 +37,7 @@ class PrepareConfig:
         require_numbers(self)
         self.data.check()
         self.tokenizer.check()
+        self.tokenizer.require_effect()
 
 
 def run(config: PrepareConfig) -> Prepared:

@@ -118,6 +118,12 @@ class TokenizerConfig:
         if "" in self.user_symbols or len(set(self.user_symbols)) < len(self.user_symbols):
             raise UserError(f"tokenizer.user_symbols ({self.user_symbols}) must be different and not empty")
 
+    def require_effect(self) -> None:
+        """Raise UserError for a size of one side where both share a vocabulary; runs that have begun may have one."""
+        for key in ("source_vocab_size", "target_vocab_size") if self.joint else ():
+            if (size := getattr(self, key)) is not None:
+                raise UserError(f"tokenizer.{key}={size} has no effect without tokenizer=separate")
+
     def require_no_path(self, other: str) -> None:
         """Raise UserError for a given vocabulary beside another one, which decides."""
         if self.path:

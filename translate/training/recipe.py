@@ -31,7 +31,11 @@ _LONG_PERCENTILE = 98
 
 
 def choose_tokenizer(config: TrainConfig) -> TokenizerConfig | ChooseTokenizer:
-    """Settings of a new run's vocabulary, or a function that chooses them from the clean text."""
+    """Settings of a new run's vocabulary, or a function that chooses them from the clean text.
+
+    Raises UserError for a setting that has no effect.
+    """
+    config.tokenizer.require_effect()
     if config.recipe is not Recipe.auto or config.tokenizer.path:
         return config.tokenizer
     coverage = config.tokenizer.character_coverage
@@ -102,7 +106,8 @@ def recommend(config: TrainConfig, data: Prepared, world: World, base: LoadedMod
 def _with_few_choices(config: TrainConfig, data: Prepared, world: World, base: LoadedModel | None) -> TrainConfig:
     """Choose what is chosen with any recipe: the learning rate of an adaptation, and the size of batches."""
     choices = dict[str, Choice]()
-    if not config.adapt.begins_anew:
+    if base is not None:
+        _warn_of_tokenizer(config, base)
         method = config.adapt.method
         choices[f"adapt={method}"] = choose_adaptation_rate(method, config.model.d_model)
     if any(key.startswith("batch.") for key in config.chosen):
@@ -115,3 +120,14 @@ def _with_few_choices(config: TrainConfig, data: Prepared, world: World, base: L
         config = with_choice(config, choice)
     config.check()
     return config
+
+
+def _warn_of_tokenizer(config: TrainConfig, base: LoadedModel) -> None:
+    """Warn of options of the vocabulary beside a base model, which has one."""
+    default, size = TokenizerConfig(), base.tokenizer.source_vocab_size
+    for name, value in vars(config.tokenizer).items():
+        if value not in (getattr(default, name), size):  # a command may repeat the size
+            logger.warning(
+                f"tokenizer.{name}={value} has no effect beside adapt={config.adapt.method}: the vocabulary is that of "
+                f"adapt.model={config.adapt.model}, which has {size:,} pieces"
+            )
