@@ -76,7 +76,7 @@ def test_a_run_begins_with_what_fits_and_never_chooses_again(corpus, tmp_path, m
     first = call_here("train", *words)
     assert first.returncode == 0, first.stderr.decode()
     log = (run / "train.log").read_text(encoding="utf-8")
-    assert re.search(r"tokenizer.vocab_size=2000  \(\d+ pairs and their characters\)", log)
+    assert re.search(r"tokenizer.vocab_size=2000  \(\d+ pairs\)", log)
     assert re.search(r"batch.tokens=1024 batch.accumulation=1  \(updates of 1,024 tokens\)", log)
     assert re.search(r"optimizer.learning_rate=0.003 .*\(width 32, about .*\)", log)
     before = stored(run)
@@ -138,6 +138,36 @@ def test_thousands_of_epochs_are_written_in_full(corpus, tmp_path, fast_trials):
     shown = (planned.stdout + planned.stderr).decode()
     assert "(about 16,660 updates, 1,666 epochs)" in shown
     assert "updates: 16,660 (1,666 epochs), 0.01 s each" in shown
+
+
+def test_the_reason_for_the_vocabulary_counts_pairs_without_their_weights(corpus, tmp_path, fast_trials):
+    words = options(corpus, tmp_path / "run", plan="true", data__train__weight=0.1, **OPEN)
+    planned = call_here("train", *words)
+    shown = (planned.stdout + planned.stderr).decode()
+    kept = re.search(r"kept +(\d+)", shown)
+    assert kept, shown
+    assert f"tokenizer.vocab_size=2000  ({kept[1]} pairs)" in shown
+    assert f"pairs: {kept[1]} to train on" in shown
+
+
+def test_prepare_learns_the_vocabulary_of_a_training_without_settings(corpus, tmp_path):
+    """Also of text with too many characters for the size that is usual with recipe=fixed."""
+    characters = [chr(0x4E00 + number) for number in range(9_000)]
+    for name, step in (("source", 1), ("target", 7)):
+        shuffled = [characters[step * number % 9_000] for number in range(9_000)]
+        lines = ["".join(shuffled[start : start + 20]) for start in range(0, 9_000, 20)]
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    text = [f"data.train.source={tmp_path}/source", f"data.train.target={tmp_path}/target"]
+    for given in ([], ["tokenizer=bpe"]):
+        prepared = call_here("prepare", *text, *given, f"data.cache={tmp_path}/cache")
+        assert prepared.returncode == 0, prepared.stderr.decode()
+        assert re.search(rb"tokenizer.vocab_size=\d+ is chosen as by a training with recipe=auto", prepared.stderr)
+    tokenizers = set(tmp_path.glob("cache/tokenizer-*"))
+    config = composed([*text, f"data.cache={tmp_path}/cache"])
+    prepare(config.data, recipe.choose_tokenizer(config))
+    assert set(tmp_path.glob("cache/tokenizer-*")) == tokenizers
+    own = call_here("prepare", *text, "tokenizer.vocab_size=8000", f"data.cache={tmp_path}/cache")
+    assert b"tokenizer.vocab_size is 8000, but the text's characters alone need" in own.stderr
 
 
 def test_plan_of_a_begun_run_has_its_settings(corpus, tmp_path):

@@ -25,7 +25,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from translate import __version__
 from translate.config.command_line import CommandLine, Names, read_command_line
-from translate.config.open_options import fill_open_options, open_schema
+from translate.config.open_options import fill_open_options, fill_without_recipe, open_schema
 from translate.config.options import (
     CONFIGS,
     FORMER_SWEEP,
@@ -150,6 +150,8 @@ def compose(name: str, overrides: Sequence[str], *, directory: str = "") -> Dict
     if "recipe" in choices:
         words = [*overrides, *search_path]
         composed = fill_open_options(composed, choices, words, lambda words: _compose(name, words)[0])
+    elif "chosen" in composed:
+        composed = fill_without_recipe(composed)
     return composed
 
 

@@ -8,7 +8,7 @@ value where a YAML file has set another one.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, IntegerNode, OmegaConf, StringNode
@@ -67,11 +67,22 @@ def fill_open_options(
         composed.chosen = sorted(key for key in found if _has_default(composed, key) and (is_auto or key in wanted))
     if is_auto:
         composed.recipe = "auto"
-    for key in _open_options(composed):
-        if _has_default(composed, key):
-            OmegaConf.update(composed, key, _default(composed, key))
+    _fill_in_defaults(composed, _open_options(composed))
     _read_integers(composed)
     return composed
+
+
+def fill_without_recipe(composed: DictConfig) -> DictConfig:
+    """Fill in missing options with their defaults, for a command without recipes; `chosen` lists their names."""
+    composed.chosen = sorted(key for key in _open_options(composed) if _has_default(composed, key))
+    _fill_in_defaults(composed, composed.chosen)
+    return composed
+
+
+def _fill_in_defaults(composed: DictConfig, keys: Iterable[str]) -> None:
+    for key in keys:
+        if _has_default(composed, key):
+            OmegaConf.update(composed, key, _default(composed, key))
 
 
 def _open_options(composed: DictConfig) -> set[str]:

@@ -51,6 +51,7 @@ class Prepared:
     snapshot        state of the corpora's files when they were hashed
     held_out        the sets taken from the training text, None if valid is given
     tokenizer_config  settings that the tokenizer was learned with; None: it was given
+    vocabulary_reason  reason for those that were chosen by the text; "": none were
     """
 
     tokenizer: Tokenizer
@@ -67,6 +68,7 @@ class Prepared:
     target_unicode: TargetUnicode = field(default_factory=TargetUnicode)
     truecaser: Truecaser | None = None
     tokenizer_config: TokenizerConfig | None = None
+    vocabulary_reason: str = ""
     further_valid: list[ParallelText] = field(default_factory=list)
     further_tests: list[ParallelText] = field(default_factory=list)
     mix: str = ""
@@ -82,7 +84,7 @@ class Prepared:
         return [*([self.test] if self.test else self.validation_sets), *self.further_tests]
 
 
-ChooseTokenizer = Callable[[CleanText, Sequence[float]], TokenizerConfig]
+ChooseTokenizer = Callable[[CleanText, Sequence[float]], tuple[TokenizerConfig, str]]
 
 
 def prepare(
@@ -91,8 +93,8 @@ def prepare(
     """Clean the training text, learn its tokenizer unless one is given, encode it; read validation and test sets.
 
     A given tokenizer reads text in the form that it was trained with; a function gets the clean text and the weights of
-    its corpora. Results of the same content and settings are taken from data.cache. Raises UserError for what is wrong
-    with files or settings.
+    its corpora, and returns settings with their reason. Results of the same content and settings are taken from
+    data.cache. Raises UserError for what is wrong with files or settings.
 
     verified  another process has just compared the contents of the cache with their checksums
     """
@@ -124,8 +126,9 @@ def prepare(
     weights = temperature_weights(configs, pairs, data.temperature)
 
     # Tokenizer, learned from a sample of the clean text, and the token ids.
+    reason = ""
     if not isinstance(tokenizer, TokenizerConfig | Tokenizer):
-        tokenizer = tokenizer(text, weights)
+        tokenizer, reason = tokenizer(text, weights)
     built = _tokenizer(data, tokenizer, text, text_key, weights, verified=verified)
     built.reverse_target = data.reverse_target
     tokens_key = digest([text_key, built.hash, data.cleaning.max_tokens, *["reverse_target"] * data.reverse_target])
@@ -151,6 +154,7 @@ def prepare(
     return Prepared(
         tokenizer=built,
         tokenizer_config=tokenizer if isinstance(tokenizer, TokenizerConfig) else None,
+        vocabulary_reason=reason,
         train=train,
         valid=validation[0],
         test=tests[0] if tests else None,

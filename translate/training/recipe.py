@@ -38,8 +38,12 @@ def choose_tokenizer(config: TrainConfig) -> TokenizerConfig | ChooseTokenizer:
     config.tokenizer.require_effect()
     if config.recipe is not Recipe.auto or config.tokenizer.path:
         return config.tokenizer
-    coverage = config.tokenizer.character_coverage
-    return lambda text, weights: with_choice(config, vocabulary_for(text, weights, coverage)).tokenizer
+
+    def choose(text: CleanText, weights: Sequence[float]) -> tuple[TokenizerConfig, str]:
+        choice = vocabulary_for(text, weights, config.tokenizer.character_coverage)
+        return with_choice(config, choice).tokenizer, choice.reason
+
+    return choose
 
 
 def vocabulary_for(text: CleanText, weights: Sequence[float], coverage: float) -> Choice:
@@ -94,7 +98,7 @@ def recommend(config: TrainConfig, data: Prepared, world: World, base: LoadedMod
     config.check()
     if not config.tokenizer.path:
         tokenizer = {f"tokenizer.{key}": getattr(config.tokenizer, key) for key in ("type", "vocab_size")}
-        choices.insert(0, open_part(Choice(tokenizer, f"{text.pairs:,} pairs and their characters"), config))
+        choices.insert(0, open_part(Choice(tokenizer, data.vocabulary_reason), config))
     logger.info("recipe=auto chooses these settings:")
     for choice in choices:
         if choice.values:

@@ -150,7 +150,7 @@ def choose_vocabulary(pairs: int, characters: int) -> Choice:
     size, reason = text_defaults(pairs).vocab_size, f"{pairs:,} pairs"
     if 2 * characters > size:
         # otherwise single characters would take most of the pieces
-        size, reason = math.ceil(2 * characters / 1000) * 1000, f"{reason} with {characters:,} different characters"
+        size, reason = math.ceil(2 * characters / 1000) * 1000, f"{reason} with {characters:,} frequent characters"
     return Choice({"tokenizer.type": "unigram", "tokenizer.vocab_size": size}, reason)
 
 
