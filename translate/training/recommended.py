@@ -143,10 +143,7 @@ def choose_adaptation_rate(method: str, width: int) -> Choice:
 
 
 def choose_vocabulary(pairs: int, characters: int) -> Choice:
-    """Type and size of the vocabulary.
-
-    characters  number of different characters that make up nearly all of the text
-    """
+    """Type and size of the vocabulary; characters: number of frequent ones, which make up nearly all of the text."""
     size, reason = text_defaults(pairs).vocab_size, f"{pairs:,} pairs"
     if 2 * characters > size:
         # otherwise single characters would take most of the pieces
