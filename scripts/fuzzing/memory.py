@@ -1,4 +1,4 @@
-"""How much memory a piece of work takes, in a process that may have taken more before."""
+"""Growth of the peak memory of this process, also below an earlier peak."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class MemoryGrowth:
 
 
 def _peak_megabytes() -> float:
-    # getrusage counts the process that has started this one, too
+    # getrusage's peak is at least the memory of the process that started this one
     with suppress(OSError):
         if found := re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE):
             return int(found[1]) * 1024 / 1e6
